@@ -1,0 +1,1 @@
+"""HTTP only: one router a noun, request and response models beside the routes."""

@@ -1,0 +1,1 @@
+"""Where archives live: list, read, publish, remove."""

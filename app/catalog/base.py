@@ -1,0 +1,85 @@
+"""What this service wants of the place that holds the archives."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from app.archive.parts import PartResult
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Say when an archive was last read to its end, and what came of it."""
+
+    at: datetime
+    ok: bool
+    code: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Describe one archive as far as that can be told without its passphrase.
+
+    An archive without a sidecar (copied in by hand, or a cell's own `make backup`) has `described=False`: then only
+    id, file name, size, time and encryption are known.
+    """
+
+    backup_id: str
+    file_name: str
+    encrypted: bool
+    size: int
+    created_at: datetime
+    described: bool = False
+    outcome: str | None = None
+    label: str | None = None
+    sha256: str | None = None
+    cell_name: str | None = None
+    domain: str | None = None
+    seconds: float | None = None
+    parts: tuple[PartResult, ...] = ()
+    warnings: tuple[str, ...] = ()
+    verified: Verification | None = None
+
+
+class NewArchive(Protocol):
+    """Take the bytes of an archive that is being written; nothing is visible before `publish`."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of the data; raise JobError DISK_FULL or WRITE_FAILED."""
+
+    def publish(self, entry: Entry) -> Entry:
+        """Make the archive durable and visible under its final name, write its sidecar; give the entry as stored.
+
+        Size and SHA-256 are filled in here. Raises JobError; then nothing is visible.
+        """
+
+
+class Store(Protocol):
+    """Hold archives; every method blocks, so call it in a thread."""
+
+    def create(self, backup_id: str, *, encrypted: bool) -> AbstractContextManager[NewArchive]:
+        """Begin an archive; leaving the block without `publish` removes every trace of it."""
+
+    def entries(self) -> list[Entry]:
+        """List all archives, newest first."""
+
+    def get(self, backup_id: str) -> Entry:
+        """Describe one archive; raise InputError INVALID_BACKUP_ID or BACKUP_NOT_FOUND."""
+
+    def open(self, backup_id: str) -> BinaryIO:
+        """Open the archive's file for reading; raises as `get` does."""
+
+    def path(self, backup_id: str) -> Path:
+        """Give the archive's file; raises as `get` does."""
+
+    def remove(self, backup_id: str) -> None:
+        """Remove archive and sidecar; raises as `get` does."""
+
+    def record_verification(self, backup_id: str, verification: Verification) -> Entry:
+        """Note in the sidecar how a verification ended; an archive without a sidecar gets one."""
+
+    def sweep(self) -> list[str]:
+        """Remove what unfinished writers left behind; give the names removed."""

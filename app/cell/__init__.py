@@ -1,0 +1,1 @@
+"""What a cell is: components, services, the quick archive."""

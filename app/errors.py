@@ -1,0 +1,206 @@
+"""Every error this service raises on purpose.
+
+BackupError                 code, message, hint
+├── InputError              the request cannot be served as it stands; nothing was done (HTTP 4xx)
+├── UnavailableError        something this service needs is away (HTTP 503)
+├── PartError               one component or volume failed; the job goes on and ends `partial`
+├── ArchiveError            an archive that was read is damaged, foreign or locked
+└── JobError                the job itself failed; it leaves nothing behind
+
+Adapters translate third-party errors into these; nobody else catches third-party errors.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Name every error for machines; a code never changes its meaning."""
+
+    # the request
+    UNAUTHORIZED = "unauthorized"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    BODY_TOO_LARGE = "body_too_large"
+    INVALID_JSON = "invalid_json"
+    INVALID_REQUEST = "invalid_request"
+    INVALID_BACKUP_ID = "invalid_backup_id"
+    UNKNOWN_COMPONENT = "unknown_component"
+    UNKNOWN_SERVICE = "unknown_service"
+    BACKUP_NOT_FOUND = "backup_not_found"
+    BACKUP_IN_USE = "backup_in_use"
+    JOB_NOT_FOUND = "job_not_found"
+    JOB_FINISHED = "job_finished"
+    CELL_ROOT_MISSING = "cell_root_missing"
+    CELL_ROOT_UNREADABLE = "cell_root_unreadable"
+    CELL_ROOT_NOT_A_CELL = "cell_root_not_a_cell"
+    PASSPHRASE_REQUIRED = "passphrase_required"
+    PASSPHRASE_WRONG = "passphrase_wrong"
+    PASSPHRASE_UNEXPECTED = "passphrase_unexpected"
+    INVALID_LAYOUT = "invalid_layout"
+    INVALID_MANIFEST = "invalid_manifest"
+    INVALID_SETTING = "invalid_setting"
+    QUEUE_FULL = "queue_full"
+    # what the service needs
+    REDIS_UNAVAILABLE = "redis_unavailable"
+    EMBEDDED_SERVER_FAILED = "embedded_server_failed"
+    WORKER_UNAVAILABLE = "worker_unavailable"
+    INTERNAL = "internal"
+    # one component or volume
+    FILE_UNREADABLE = "file_unreadable"
+    ENGINE_UNREACHABLE = "engine_unreachable"
+    ENGINE_ERROR = "engine_error"
+    CONTAINER_MISSING = "container_missing"
+    VOLUME_MISSING = "volume_missing"
+    TAR_FAILED = "tar_failed"
+    STREAM_CUT = "stream_cut"
+    STREAM_STALLED = "stream_stalled"
+    STREAM_MALFORMED = "stream_malformed"
+    HOOK_FAILED = "hook_failed"
+    HOOK_TIMEOUT = "hook_timeout"
+    QUIESCE_FAILED = "quiesce_failed"
+    # an archive that is read
+    ARCHIVE_DAMAGED = "archive_damaged"
+    ARCHIVE_TRUNCATED = "archive_truncated"
+    ARCHIVE_FOREIGN = "archive_foreign"
+    ARCHIVE_TOO_NEW = "archive_too_new"
+    ARCHIVE_HOSTILE = "archive_hostile"
+    # the job as a whole
+    DISK_FULL = "disk_full"
+    WRITE_FAILED = "write_failed"
+    NOTHING_TO_SAVE = "nothing_to_save"
+    CANCELLED = "cancelled"
+    WORKER_LOST = "worker_lost"
+    JOB_TIMEOUT = "job_timeout"
+    SECRET_GONE = "secret_gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """Say what a code means: HTTP status, a title that never varies, and what to do about it."""
+
+    status: int
+    title: str
+    hint: str
+
+
+MEANINGS: dict[Code, Meaning] = {
+    Code.UNAUTHORIZED: Meaning(
+        401, "Not authorized", "Send 'Authorization: Bearer <token>'; the token is in <state dir>/api-token."
+    ),
+    Code.NOT_FOUND: Meaning(404, "Not found", "See /docs for the addresses that exist."),
+    Code.METHOD_NOT_ALLOWED: Meaning(405, "Method not allowed", "See /docs for what this address accepts."),
+    Code.BODY_TOO_LARGE: Meaning(413, "Body too large", "A request body here is a small JSON object."),
+    Code.INVALID_JSON: Meaning(400, "Body is not JSON", "Send one JSON object, or no body at all."),
+    Code.INVALID_REQUEST: Meaning(422, "Invalid request", "Compare the request with the schema at /docs."),
+    Code.INVALID_BACKUP_ID: Meaning(
+        422, "Invalid backup id", "Take the id from GET /api/config/backups; it has letters, digits, '.', '_' and '-'."
+    ),
+    Code.UNKNOWN_COMPONENT: Meaning(422, "Unknown component", "The message names the components of this cell."),
+    Code.UNKNOWN_SERVICE: Meaning(422, "Unknown service", "The message names the services that have volumes."),
+    Code.BACKUP_NOT_FOUND: Meaning(404, "No such backup", "GET /api/config/backups lists what exists."),
+    Code.BACKUP_IN_USE: Meaning(409, "Backup is in use", "Wait until the job that reads it has ended, or cancel it."),
+    Code.JOB_NOT_FOUND: Meaning(404, "No such job", "GET /api/jobs lists the jobs that are remembered."),
+    Code.JOB_FINISHED: Meaning(409, "Job has ended", "A job that has ended cannot be cancelled."),
+    Code.CELL_ROOT_MISSING: Meaning(
+        422, "Cell root does not exist", "Set CELL_BACKUP_CELL_ROOT to the folder of the cell, usually /opt/pic."
+    ),
+    Code.CELL_ROOT_UNREADABLE: Meaning(
+        422, "Cell root is not readable", "Run the service as the user who owns the cell root, or as root."
+    ),
+    Code.CELL_ROOT_NOT_A_CELL: Meaning(
+        422, "Cell root holds no cell", "A cell root has a folder config/; check CELL_BACKUP_CELL_ROOT."
+    ),
+    Code.PASSPHRASE_REQUIRED: Meaning(422, "Passphrase required", "This archive is encrypted: send its passphrase."),
+    Code.PASSPHRASE_WRONG: Meaning(422, "Wrong passphrase", "The archive is untouched; try the right passphrase."),
+    Code.PASSPHRASE_UNEXPECTED: Meaning(
+        422, "Archive is not encrypted", "Leave the passphrase out for a plain archive."
+    ),
+    Code.INVALID_LAYOUT: Meaning(422, "Layout file is invalid", "Correct the file CELL_BACKUP_LAYOUT_FILE names."),
+    Code.INVALID_MANIFEST: Meaning(
+        422, "Service manifest is invalid", "Correct data/services/<id>/manifest.json as the README describes."
+    ),
+    Code.INVALID_SETTING: Meaning(422, "Setting is invalid", "Correct the environment variable the message names."),
+    Code.QUEUE_FULL: Meaning(429, "Queue is full", "Wait until some of the queued jobs have run."),
+    Code.REDIS_UNAVAILABLE: Meaning(
+        503, "Redis is away", "Check that the server behind CELL_BACKUP_REDIS_URL runs and accepts this client."
+    ),
+    Code.EMBEDDED_SERVER_FAILED: Meaning(
+        503, "Embedded server did not start", "Look at <state dir>/redis.log, or set CELL_BACKUP_REDIS_URL."
+    ),
+    Code.WORKER_UNAVAILABLE: Meaning(503, "No worker runs", "Start one with 'cell-backup worker'."),
+    Code.INTERNAL: Meaning(500, "Internal error", "This is a defect: report it with the log lines of this job."),
+    Code.FILE_UNREADABLE: Meaning(500, "A file cannot be read", "Give the service the right to read it, or mend it."),
+    Code.ENGINE_UNREACHABLE: Meaning(
+        503, "Docker engine is not reachable", "Start Docker, or point DOCKER_HOST at it and allow access."
+    ),
+    Code.ENGINE_ERROR: Meaning(502, "Docker engine refused", "The engine's own words are in the message."),
+    Code.CONTAINER_MISSING: Meaning(
+        404, "Container does not exist", "Start the service, or correct 'container' in its manifest."
+    ),
+    Code.VOLUME_MISSING: Meaning(
+        404, "Path does not exist in the container", "Correct 'path' in the service's manifest."
+    ),
+    Code.TAR_FAILED: Meaning(500, "tar failed in the container", "The message has tar's own words and exit code."),
+    Code.STREAM_CUT: Meaning(
+        502, "Stream ended too early", "The engine or the container stopped in mid-stream; back up again."
+    ),
+    Code.STREAM_STALLED: Meaning(
+        504, "Stream stalled", "No byte came for CELL_BACKUP_STALL_TIMEOUT seconds; look at the container."
+    ),
+    Code.STREAM_MALFORMED: Meaning(502, "Stream is not a tar archive", "Look at the tar in the container's image."),
+    Code.HOOK_FAILED: Meaning(500, "Hook failed", "Run the command in the container by hand; exit code 0 is needed."),
+    Code.HOOK_TIMEOUT: Meaning(504, "Hook took too long", "Raise CELL_BACKUP_HOOK_TIMEOUT or mend the command."),
+    Code.QUIESCE_FAILED: Meaning(500, "Container could not be quiesced", "The message has the engine's own words."),
+    Code.ARCHIVE_DAMAGED: Meaning(422, "Archive is damaged", "Use another backup; this one cannot be trusted."),
+    Code.ARCHIVE_TRUNCATED: Meaning(422, "Archive is cut off", "Copy the file again, or use another backup."),
+    Code.ARCHIVE_FOREIGN: Meaning(422, "Not an archive of this service", "Check that this is the right file."),
+    Code.ARCHIVE_TOO_NEW: Meaning(422, "Archive is of a newer format", "Update cell-backup and try again."),
+    Code.ARCHIVE_HOSTILE: Meaning(422, "Archive asks for too much", "Don't trust where this file came from."),
+    Code.DISK_FULL: Meaning(507, "Disk is full", "Free space in the backup directory and back up again."),
+    Code.WRITE_FAILED: Meaning(500, "Archive could not be written", "Check the disk that holds the backup directory."),
+    Code.NOTHING_TO_SAVE: Meaning(
+        422, "Nothing could be saved", "Every chosen component and volume failed or is empty; see their errors."
+    ),
+    Code.CANCELLED: Meaning(409, "Cancelled", "Somebody asked for it; start the job again if that was a mistake."),
+    Code.WORKER_LOST: Meaning(
+        500, "Worker died", "The job did not finish; look at the worker's log and start it again."
+    ),
+    Code.JOB_TIMEOUT: Meaning(504, "Job ran over its limit", "Raise CELL_BACKUP_JOB_TIMEOUT or back up less at once."),
+    Code.SECRET_GONE: Meaning(410, "Key is no longer there", "Start the job again with the passphrase."),
+}
+
+
+class BackupError(Exception):
+    """Carry a stable code, a sentence for people, and a hint that helps."""
+
+    def __init__(self, code: Code, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = MEANINGS[code].hint if hint is None else hint
+
+    @property
+    def status(self) -> int:
+        """Give the HTTP status of this error's code."""
+        return MEANINGS[self.code].status
+
+
+class InputError(BackupError):
+    """Refuse a request that cannot be served as it stands."""
+
+
+class UnavailableError(BackupError):
+    """Report that something this service needs is away."""
+
+
+class PartError(BackupError):
+    """Fail one component or volume; the rest of the job goes on."""
+
+
+class ArchiveError(BackupError):
+    """Refuse an archive that is damaged, foreign or locked."""
+
+
+class JobError(BackupError):
+    """Fail the whole job; nothing of it stays behind."""

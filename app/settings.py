@@ -1,0 +1,69 @@
+"""All settings, read from the environment, `.env` or a secrets directory; prefix CELL_BACKUP_."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_state_dir() -> Path:
+    """Choose where this service keeps its own state: /var/lib for root, the XDG state folder for others."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/cell-backup")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "cell-backup"
+
+
+class Settings(BaseSettings):
+    """Hold every setting; durations in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CELL_BACKUP_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        secrets_dir="/run/secrets" if Path("/run/secrets").is_dir() else None,
+    )
+
+    cell_root: Annotated[Path, Field(description="Folder of the cell.")] = Path("/opt/pic")
+    backup_dir: Annotated[Path | None, Field(description="Where archives go; unset: <cell root>/backups.")] = None
+    state_dir: Annotated[Path, Field(description="Where this service keeps its own state.")] = Field(
+        default_factory=default_state_dir
+    )
+    redis_url: Annotated[
+        SecretStr | None, Field(description="redis://, rediss:// or unix:// address; unset: an embedded server.")
+    ] = None
+    host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0: any free one.")] = 8300
+    api_token: Annotated[
+        SecretStr | None, Field(description="Bearer token; unset: generated into <state dir>/api-token.")
+    ] = None
+    layout_file: Annotated[Path | None, Field(description="JSON file that replaces the table of components.")] = None
+    gzip_level: Annotated[int, Field(ge=0, le=3, description="ISA-L level; higher is smaller and slower.")] = 1
+    scrypt_n: Annotated[int, Field(ge=2**10, le=2**20, description="Cost of a passphrase guess.")] = 2**17
+    stall_timeout: Annotated[float, Field(gt=0, description="A stream that is silent this long is given up.")] = 120
+    hook_timeout: Annotated[float, Field(gt=0, description="Limit for one pre or post command.")] = 300
+    job_timeout: Annotated[float, Field(gt=0, description="Limit for one job.")] = 24 * 3600
+    lease_seconds: Annotated[float, Field(gt=1, description="A lease that is not renewed ends after this.")] = 30
+    max_queued_jobs: Annotated[int, Field(ge=1, description="More waiting jobs than this are refused.")] = 100
+    job_history: Annotated[int, Field(ge=1, description="How many ended jobs are remembered.")] = 1000
+    log_level: Annotated[str, Field(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
+
+    @field_validator("cell_root", "backup_dir", "state_dir", "layout_file")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @field_validator("scrypt_n")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError("must be a power of two")
+        return value
+
+    @property
+    def archives_dir(self) -> Path:
+        """Give the directory that holds the archives."""
+        return self.backup_dir or self.cell_root / "backups"

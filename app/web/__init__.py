@@ -1,0 +1,1 @@
+"""Pages and assets that the service serves itself."""
