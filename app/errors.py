@@ -22,6 +22,7 @@ class Code(StrEnum):
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_LARGE = "body_too_large"
+    RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
     INVALID_JSON = "invalid_json"
     INVALID_REQUEST = "invalid_request"
     INVALID_BACKUP_ID = "invalid_backup_id"
@@ -91,6 +92,9 @@ MEANINGS: dict[Code, Meaning] = {
     Code.NOT_FOUND: Meaning(404, "Not found", "See /docs for the addresses that exist."),
     Code.METHOD_NOT_ALLOWED: Meaning(405, "Method not allowed", "See /docs for what this address accepts."),
     Code.BODY_TOO_LARGE: Meaning(413, "Body too large", "A request body here is a small JSON object."),
+    Code.RANGE_NOT_SATISFIABLE: Meaning(
+        416, "Range not satisfiable", "Ask for bytes that the file has; Content-Range in the answer says how many."
+    ),
     Code.INVALID_JSON: Meaning(400, "Body is not JSON", "Send one JSON object, or no body at all."),
     Code.INVALID_REQUEST: Meaning(422, "Invalid request", "Compare the request with the schema at /docs."),
     Code.INVALID_BACKUP_ID: Meaning(
@@ -126,7 +130,7 @@ MEANINGS: dict[Code, Meaning] = {
         503, "Redis is away", "Check that the server behind CELL_BACKUP_REDIS_URL runs and accepts this client."
     ),
     Code.EMBEDDED_SERVER_FAILED: Meaning(
-        503, "Embedded server did not start", "Look at <state dir>/redis.log, or set CELL_BACKUP_REDIS_URL."
+        503, "Embedded server did not start", "Look at <state dir>/redis/redis.log, or set CELL_BACKUP_REDIS_URL."
     ),
     Code.WORKER_UNAVAILABLE: Meaning(503, "No worker runs", "Start one with 'cell-backup worker'."),
     Code.INTERNAL: Meaning(500, "Internal error", "This is a defect: report it with the log lines of this job."),

@@ -23,7 +23,10 @@ class JobStore(Protocol):
         """Give every job that is queued or running, oldest first."""
 
     async def update(self, job: Job) -> None:
-        """Replace the record; keeps a `cancel_requested` that was set meanwhile; an ended record never changes."""
+        """Replace the record; keeps a `cancel_requested` that was set meanwhile; an ended record never changes.
+
+        Raise InputError(JOB_NOT_FOUND) where there is no such record.
+        """
 
     async def request_cancel(self, job_id: str) -> Job | None:
         """Mark the job as to be cancelled and give its record as it is now; None where there is no such job."""

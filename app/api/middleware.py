@@ -1,0 +1,150 @@
+"""What happens to every request: an id, a line in the log, a bounded body, headers, and no error that gets away.
+
+Pure ASGI: wrapping middlewares would put streams and downloads through queues.
+"""
+
+import logging
+import time
+import uuid
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import REQUEST_ID, answer
+from app.errors import Code
+
+MAX_BODY = 64 * 1024
+_DISCARDED = 32 * 1024 * 1024
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+}
+_access = logging.getLogger("app.access")
+_log = logging.getLogger(__name__)
+
+
+class RequestLog:
+    """Give each request an id and write one line when it has been answered: no query, no header, no body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope[REQUEST_ID] = str(uuid.uuid4())
+        began = time.monotonic()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = scope[REQUEST_ID]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            milliseconds = (time.monotonic() - began) * 1000
+            # quoted, because a path may hold line breaks
+            _access.info(
+                "%s %s %d %.1f ms %s", scope["method"], quote(scope["path"]), status, milliseconds, scope[REQUEST_ID]
+            )
+
+
+class SecurityHeaders:
+    """Add the headers that keep browsers from guessing, framing, caching and telling others."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class LastResort:
+    """Answer an unforeseen error with a bare problem document and log it once, under the request's id."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception:
+            if started:
+                # only the server can cut the connection, so that the client sees a broken answer as broken
+                raise
+            _log.exception("request %s failed", scope[REQUEST_ID])
+            await answer(scope, Code.INTERNAL)(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuse a body above `limit` bytes with 413, whether or not it says how long it is."""
+
+    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and int(length) > self._limit:
+            await _discard(receive, int(length))
+            await answer(scope, Code.BODY_TOO_LARGE)(scope, receive, send)
+            return
+        taken = 0
+
+        async def receive_some() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._limit:
+                await _discard(receive, _DISCARDED)
+                raise HTTPException(413)
+            return message
+
+        await self._app(scope, receive_some, send)
+
+
+async def _discard(receive: Receive, length: int) -> None:
+    """Read a body to its end, if that is near: a client that is still sending would not see the answer."""
+    if length > _DISCARDED:
+        return
+    taken = 0
+    while taken <= _DISCARDED:
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return

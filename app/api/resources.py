@@ -1,0 +1,41 @@
+"""What the HTTP face works with; the lifespan of the application opens and closes it."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Request
+
+from app.catalog.base import Store
+from app.cell.layout import Layout
+from app.engine.base import Engine
+from app.jobs.rooms import Jobs
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Hold everything a request may need; `derivation` lets one scrypt run at a time: it takes 128 MiB."""
+
+    settings: Settings
+    token: str
+    layout: Layout
+    jobs: Jobs
+    store: Store
+    engine: Engine
+    derivation: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+
+
+class State(TypedDict):
+    """Name what the lifespan hands to every request."""
+
+    resources: Resources
+
+
+def resources_of(request: Request) -> Resources:
+    """Give the resources of the application that serves the request."""
+    resources: Resources = request.state.resources
+    return resources
+
+
+Given = Annotated[Resources, Depends(resources_of)]

@@ -1,0 +1,134 @@
+"""Connections to Redis: one client for our own rooms, one set of settings for arq's worker, one set of errors."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, TypeVar
+
+from arq.connections import ArqRedis, RedisSettings
+from redis import exceptions as redis_errors
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+
+from app.errors import Code, UnavailableError
+from app.jobs.address import RedisAddress, parse_redis_url
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT = 2
+COMMAND_TIMEOUT = 10
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+# OSError is what a refused connection is before redis-py has wrapped it
+TRANSIENT = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
+
+
+def to_json(value: dict[str, Any]) -> bytes:
+    """Write what arq stores; arq's default is pickle, which runs whatever is in it."""
+    return json.dumps(value, default=repr).encode()
+
+
+def from_json(data: bytes) -> dict[str, Any]:
+    """Read what arq stored."""
+    value: dict[str, Any] = json.loads(data)
+    return value
+
+
+@dataclass
+class QuietRedisSettings(RedisSettings):
+    """Be arq's settings without the password in their repr."""
+
+    password: str | None = field(default=None, repr=False)
+
+
+def arq_settings(address: RedisAddress) -> RedisSettings:
+    """Make arq's settings for this address; its worker waits out a server that is away for some ten seconds."""
+    return QuietRedisSettings(
+        host=address.host,
+        port=address.port,
+        unix_socket_path=address.socket,
+        database=address.database,
+        username=address.username,
+        password=address.password,
+        ssl=address.tls,
+        ssl_cert_reqs=address.cert_reqs,
+        ssl_ca_certs=address.ca_certs,
+        ssl_check_hostname=address.check_hostname,
+        conn_timeout=CONNECT_TIMEOUT,
+        conn_retries=1,
+        retry=Retry(ExponentialBackoff(cap=2, base=0.1), 8),
+        retry_on_timeout=True,
+        retry_on_error=list(TRANSIENT),
+    )
+
+
+def _client(address: RedisAddress) -> ArqRedis:
+    return ArqRedis(
+        host=address.host,
+        port=address.port,
+        unix_socket_path=address.socket,
+        db=address.database,
+        username=address.username,
+        password=address.password,
+        ssl=address.tls,
+        ssl_cert_reqs=address.cert_reqs,
+        ssl_ca_certs=address.ca_certs,
+        ssl_check_hostname=address.check_hostname,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_timeout=COMMAND_TIMEOUT,
+        job_serializer=to_json,
+        job_deserializer=from_json,
+    )
+
+
+class RedisLink:
+    """Run commands on Redis, try again for `patience` seconds while it is away, translate its errors.
+
+    An operation may run twice when a reply is lost, so each must come out the same the second time.
+    """
+
+    def __init__(self, client: ArqRedis, *, patience: float) -> None:
+        self._client = client
+        self._patience = patience
+
+    async def run(self, operation: Callable[[ArqRedis], Awaitable[T]]) -> T:
+        """Give what the operation gives; raise UnavailableError(REDIS_UNAVAILABLE)."""
+        deadline = monotonic() + self._patience
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await operation(self._client)
+            except (redis_errors.AuthenticationError, redis_errors.AuthorizationError) as error:
+                raise _away("does not let this client in", error) from error
+            except (*TRANSIENT, redis_errors.WatchError) as error:
+                if monotonic() + pause > deadline:
+                    raise _away("cannot be reached", error) from error
+            except redis_errors.RedisError as error:
+                raise _away("refused a command", error) from error
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def ping(self) -> None:
+        """Raise UnavailableError(REDIS_UNAVAILABLE) where Redis does not answer."""
+        await self.run(lambda client: client.ping())
+
+    async def evaluate(self, script: str, keys: list[str], args: list[str | bytes | int]) -> Any:
+        """Run a Lua script, which Redis runs as one step."""
+        return await self.run(lambda client: client.register_script(script)(keys=keys, args=args))
+
+
+def _away(what: str, error: Exception) -> UnavailableError:
+    return UnavailableError(Code.REDIS_UNAVAILABLE, f"Redis {what}: {error}")
+
+
+@asynccontextmanager
+async def open_link(redis_url: str, *, patience: float) -> AsyncIterator[RedisLink]:
+    """Open a link; nothing is sent before the first command. Raise InputError(INVALID_SETTING) for a bad address."""
+    client = _client(parse_redis_url(redis_url))
+    try:
+        yield RedisLink(client, patience=patience)
+    finally:
+        await client.aclose()

@@ -1,0 +1,273 @@
+"""What both job rooms do: the one on Redis and the one in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import Code, InputError, JobError
+from app.jobs.records import JobState, Progress
+from app.jobs.rooms import Jobs, MemoryJobs, open_jobs
+from app.settings import Settings
+from tests.unit.jobs.jobs import a_job
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Jobs]:
+    if request.param == "memory":
+        yield MemoryJobs().as_jobs()
+        return
+    url: str = request.getfixturevalue("redis_url")
+    async with open_jobs(Settings(cell_root=tmp_path / "cell", state_dir=tmp_path / "state"), url) as opened:
+        yield opened
+
+
+# --- records
+
+
+async def test_a_record_is_kept_as_it_was_made(jobs: Jobs) -> None:
+    job = a_job(request={"components": ["vault"], "services": [], "label": None})
+    await jobs.store.create(job, max_queued=1)
+    assert await jobs.store.get(job.job_id) == job
+
+
+async def test_an_unknown_id_has_no_record(jobs: Jobs) -> None:
+    assert await jobs.store.get("job-0001") is None
+    assert await jobs.store.request_cancel("job-0001") is None
+
+
+async def test_making_the_same_record_again_changes_nothing(jobs: Jobs) -> None:
+    await jobs.store.create(a_job(), max_queued=1)
+    await jobs.store.create(a_job(), max_queued=1)
+    assert await jobs.store.page(limit=10) == ([a_job()], 1)
+
+
+async def test_an_id_that_is_taken_is_refused(jobs: Jobs) -> None:
+    await jobs.store.create(a_job(), max_queued=9)
+    with pytest.raises(JobError) as caught:
+        await jobs.store.create(a_job(stage="other"), max_queued=9)
+    assert caught.value.code is Code.INTERNAL
+    assert await jobs.store.get(a_job().job_id) == a_job()
+
+
+async def test_a_new_record_must_be_queued(jobs: Jobs) -> None:
+    with pytest.raises(JobError) as caught:
+        await jobs.store.create(a_job(state=JobState.RUNNING), max_queued=9)
+    assert caught.value.code is Code.INTERNAL
+
+
+async def test_a_full_queue_refuses_and_keeps_nothing(jobs: Jobs) -> None:
+    await jobs.store.create(a_job(1), max_queued=2)
+    await jobs.store.create(a_job(2), max_queued=2)
+    with pytest.raises(InputError) as caught:
+        await jobs.store.create(a_job(3), max_queued=2)
+    assert caught.value.code is Code.QUEUE_FULL
+    assert await jobs.store.get("job-0003") is None
+    assert (await jobs.store.page(limit=10))[1] == 2
+
+
+@pytest.mark.parametrize("state", [JobState.RUNNING, JobState.CANCELLED])
+async def test_a_job_that_left_the_queue_makes_room(jobs: Jobs, state: JobState) -> None:
+    await jobs.store.create(a_job(1), max_queued=1)
+    await jobs.store.update(a_job(1, state=state))
+    await jobs.store.create(a_job(2), max_queued=1)
+    assert await jobs.store.get("job-0002") == a_job(2)
+
+
+async def test_many_at_once_never_pass_the_limit(jobs: Jobs) -> None:
+    made = await asyncio.gather(
+        *(jobs.store.create(a_job(number), max_queued=3) for number in range(20)), return_exceptions=True
+    )
+    assert made.count(None) == 3
+    assert len(await jobs.store.active()) == 3
+
+
+async def test_records_are_paged_newest_first(jobs: Jobs) -> None:
+    for number in (3, 1, 4, 2, 5):
+        await jobs.store.create(a_job(number), max_queued=9)
+    assert await jobs.store.page(limit=2) == ([a_job(5), a_job(4)], 5)
+    assert await jobs.store.page(limit=2, offset=3) == ([a_job(2), a_job(1)], 5)
+    assert await jobs.store.page(limit=2, offset=9) == ([], 5)
+    assert await jobs.store.page(limit=0) == ([], 5)
+
+
+async def test_records_of_one_moment_are_paged_in_one_order(jobs: Jobs) -> None:
+    moment = a_job().created_at
+    for number in (2, 3, 1):
+        await jobs.store.create(a_job(number, created_at=moment), max_queued=9)
+    assert [job.job_id for job in (await jobs.store.page(limit=9))[0]] == ["job-0003", "job-0002", "job-0001"]
+
+
+async def test_active_jobs_are_those_queued_or_running_oldest_first(jobs: Jobs) -> None:
+    for number in (3, 1, 2):
+        await jobs.store.create(a_job(number), max_queued=9)
+    await jobs.store.update(a_job(3, state=JobState.RUNNING))
+    await jobs.store.update(a_job(2, state=JobState.SUCCEEDED))
+    assert await jobs.store.active() == [a_job(1), a_job(3, state=JobState.RUNNING)]
+
+
+async def test_an_update_replaces_the_record(jobs: Jobs) -> None:
+    await jobs.store.create(a_job(), max_queued=1)
+    running = a_job(state=JobState.RUNNING, stage="volumes", progress=Progress(percent=12.5, bytes_done=7), fence=3)
+    await jobs.store.update(running)
+    assert await jobs.store.get(running.job_id) == running
+
+
+async def test_an_update_of_nothing_is_refused(jobs: Jobs) -> None:
+    with pytest.raises(InputError) as caught:
+        await jobs.store.update(a_job())
+    assert caught.value.code is Code.JOB_NOT_FOUND
+    assert await jobs.store.page(limit=1) == ([], 0)
+
+
+async def test_an_update_never_takes_a_cancel_request_back(jobs: Jobs) -> None:
+    await jobs.store.create(a_job(), max_queued=1)
+    cancelled = await jobs.store.request_cancel(a_job().job_id)
+    assert cancelled == a_job(cancel_requested=True)
+    await jobs.store.update(a_job(state=JobState.RUNNING))
+    await jobs.store.update(a_job(state=JobState.RUNNING, stage="volumes"))
+    assert await jobs.store.get(a_job().job_id) == a_job(state=JobState.RUNNING, stage="volumes", cancel_requested=True)
+
+
+async def test_a_cancel_request_in_an_updated_record_stays_too(jobs: Jobs) -> None:
+    await jobs.store.create(a_job(), max_queued=1)
+    await jobs.store.update(a_job(state=JobState.RUNNING, cancel_requested=True))
+    await jobs.store.update(a_job(state=JobState.RUNNING))
+    job = await jobs.store.get(a_job().job_id)
+    assert job is not None
+    assert job.cancel_requested
+
+
+@pytest.mark.parametrize("end", [state for state in JobState if state.ended])
+async def test_an_ended_record_never_changes(jobs: Jobs, end: JobState) -> None:
+    ended = a_job(state=end, result={"bytes": 1})
+    await jobs.store.create(a_job(), max_queued=1)
+    await jobs.store.update(ended)
+    await jobs.store.update(a_job(state=JobState.RUNNING))
+    await jobs.store.update(a_job(state=JobState.FAILED, cancel_requested=True))
+    assert await jobs.store.request_cancel(ended.job_id) == ended
+    assert await jobs.store.get(ended.job_id) == ended
+    assert await jobs.store.active() == []
+
+
+async def test_the_oldest_ended_records_are_forgotten_first(jobs: Jobs) -> None:
+    for number in range(1, 7):
+        await jobs.store.create(a_job(number), max_queued=9)
+    for number in (2, 3, 5, 6):
+        await jobs.store.update(a_job(number, state=JobState.PARTIAL))
+    await jobs.store.forget_old(2)
+    left, total = await jobs.store.page(limit=10)
+    assert [job.job_id for job in left] == ["job-0006", "job-0005", "job-0004", "job-0001"]
+    assert total == 4
+    assert await jobs.store.get("job-0002") is None
+
+
+async def test_nothing_is_forgotten_while_there_is_room(jobs: Jobs) -> None:
+    await jobs.store.create(a_job(1), max_queued=9)
+    await jobs.store.update(a_job(1, state=JobState.FAILED))
+    await jobs.store.create(a_job(2), max_queued=9)
+    await jobs.store.forget_old(1)
+    assert (await jobs.store.page(limit=10))[1] == 2
+
+
+# --- queue
+
+
+async def test_a_job_can_be_queued_and_queued_again(jobs: Jobs) -> None:
+    await jobs.queue.enqueue(a_job())
+    await jobs.queue.enqueue(a_job())
+
+
+# --- leases
+
+
+async def test_a_lease_has_a_holder_and_a_growing_fence(jobs: Jobs) -> None:
+    assert await jobs.leases.holder("cell") is None
+    async with jobs.leases.hold("cell", "worker:1 (host)", on_lost=_never) as first:
+        assert await jobs.leases.holder("cell") == "worker:1 (host)"
+        await first.check()
+    assert await jobs.leases.holder("cell") is None
+    async with jobs.leases.hold("cell", "worker:2", on_lost=_never) as second:
+        assert second.fence > first.fence
+
+
+async def test_a_second_owner_waits_until_the_lease_is_free(jobs: Jobs) -> None:
+    order: list[str] = []
+
+    async def work(owner: str) -> None:
+        async with jobs.leases.hold("cell", owner, on_lost=_never):
+            order.append(f"{owner} in")
+            assert await jobs.leases.holder("cell") == owner
+            order.append(f"{owner} out")
+
+    async with jobs.leases.hold("cell", "first", on_lost=_never):
+        others = [asyncio.create_task(work(name)) for name in ("a", "b")]
+        await asyncio.wait(others, timeout=0.05)
+        assert order == []
+    await asyncio.gather(*others)
+    assert sorted(order) == ["a in", "a out", "b in", "b out"]
+    assert order[0].split()[0] == order[1].split()[0]
+
+
+async def test_two_cells_have_a_lease_each(jobs: Jobs) -> None:
+    async with jobs.leases.hold("one", "a", on_lost=_never), jobs.leases.hold("two", "b", on_lost=_never):
+        assert (await jobs.leases.holder("one"), await jobs.leases.holder("two")) == ("a", "b")
+
+
+async def test_waiting_for_a_lease_can_be_cancelled(jobs: Jobs) -> None:
+    async def wait() -> None:
+        async with jobs.leases.hold("cell", "second", on_lost=_never):
+            pytest.fail("the lease was held")
+
+    async with jobs.leases.hold("cell", "first", on_lost=_never) as lease:
+        waiting = asyncio.create_task(wait())
+        await asyncio.wait([waiting], timeout=0.05)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await lease.check()
+        assert await jobs.leases.holder("cell") == "first"
+
+
+async def test_a_lease_is_given_back_when_its_block_fails(jobs: Jobs) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with jobs.leases.hold("cell", "first", on_lost=_never):
+            raise ZeroDivisionError
+    assert await jobs.leases.holder("cell") is None
+
+
+def _never() -> None:
+    pytest.fail("the lease was lost")
+
+
+# --- secrets
+
+
+async def test_a_secret_is_given_back_once(jobs: Jobs) -> None:
+    await jobs.secrets.seal("job-0001", b"correct horse\0\xff")
+    assert await jobs.secrets.take("job-0001") == b"correct horse\0\xff"
+    await _gone(jobs, "job-0001")
+
+
+async def test_a_dropped_secret_is_gone(jobs: Jobs) -> None:
+    await jobs.secrets.seal("job-0001", b"correct horse")
+    await jobs.secrets.drop("job-0001")
+    await jobs.secrets.drop("job-0001")
+    await _gone(jobs, "job-0001")
+
+
+async def test_each_job_has_its_own_secret(jobs: Jobs) -> None:
+    await jobs.secrets.seal("a", b"one")
+    await jobs.secrets.seal("b", b"two")
+    assert (await jobs.secrets.take("b"), await jobs.secrets.take("a")) == (b"two", b"one")
+
+
+async def test_the_keeper_answers(jobs: Jobs) -> None:
+    await jobs.secrets.ping()
+
+
+async def _gone(jobs: Jobs, job_id: str) -> None:
+    with pytest.raises(JobError) as caught:
+        await jobs.secrets.take(job_id)
+    assert caught.value.code is Code.SECRET_GONE
