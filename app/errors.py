@@ -199,7 +199,11 @@ class UnavailableError(BackupError):
 
 
 class PartError(BackupError):
-    """Fail one component or volume; the rest of the job goes on."""
+    """Fail one component or volume; the rest of the job goes on. `exit_code` is that of the command that failed."""
+
+    def __init__(self, code: Code, message: str, *, hint: str | None = None, exit_code: int | None = None) -> None:
+        super().__init__(code, message, hint=hint)
+        self.exit_code = exit_code
 
 
 class ArchiveError(BackupError):

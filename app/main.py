@@ -1,6 +1,7 @@
 """Builds the service: its middlewares, its routes, and the lifespan that opens and closes every resource."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from app.api.resources import Resources, State
 from app.catalog.local import LocalStore
 from app.cell.layout import load_layout
 from app.engine.docker import DockerEngine
+from app.engine.endpoint import Endpoint
 from app.errors import Code, InputError
 from app.jobs.rooms import open_jobs
 from app.settings import Settings
@@ -91,7 +93,7 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         token = await asyncio.to_thread(load_token, settings)
         layout = await asyncio.to_thread(load_layout, settings.layout_file)
         opened = await stack.enter_async_context(open_jobs(settings, settings.redis_url.get_secret_value()))
-        engine = DockerEngine()
+        engine = DockerEngine(Endpoint.resolve(os.environ), stall_seconds=settings.stall_timeout)
         stack.push_async_callback(engine.close)
         yield Resources(
             settings=settings,

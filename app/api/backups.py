@@ -1,6 +1,7 @@
 """Starting a backup."""
 
 import asyncio
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,7 +13,8 @@ from app.api.choice import check_choice
 from app.api.passphrases import Passphrase, lock
 from app.api.problems import problems
 from app.api.resources import Given
-from app.api.submission import LOCATION, Accepted, new_backup_id, new_job, submit
+from app.api.submission import LOCATION, Accepted, new_job, submit
+from app.catalog.names import new_backup_id
 from app.cell.files import check_cell_root
 from app.errors import Code
 from app.jobs.records import JobKind
@@ -20,13 +22,13 @@ from app.jobs.records import JobKind
 router = guarded_router(prefix="/api/config", tag="backups")
 
 
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must hold no control characters and no other characters that cannot be shown")
+def _one_line(text: str) -> str:
+    if any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for letter in text):
+        raise ValueError("must be one line of text without control characters")
     return text
 
 
-Label = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+Label = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 

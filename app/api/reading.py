@@ -1,6 +1,7 @@
 """Looking into an archive: verify it to its last byte, list what it holds."""
 
 import asyncio
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Body, Query, Response
@@ -61,14 +62,14 @@ class MemberModel(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    path: str
+    path: Annotated[str, Field(description="Bytes that are not UTF-8 show in hexadecimal.")]
     kind: str
-    size: Annotated[int, Field(description="Bytes.")]
-    mode: Annotated[int, Field(description="Permission bits.")]
+    size: Annotated[int, Field(description="Bytes of contents.")]
+    mode: Annotated[str, Field(description="Permission bits, octal.")]
     uid: int
     gid: int
-    mtime: Annotated[float, Field(description="Seconds since 1970.")]
-    link: Annotated[str | None, Field(description="What a link points to.")] = None
+    mtime: datetime
+    link: Annotated[str | None, Field(description="What a link points to.")]
 
 
 class Contents(BaseModel):
@@ -82,10 +83,10 @@ class Contents(BaseModel):
                         "path": "data/vault/ca.crt",
                         "kind": "file",
                         "size": 1204,
-                        "mode": 0o640,
+                        "mode": "0640",
                         "uid": 1000,
                         "gid": 1000,
-                        "mtime": 1795400000.0,
+                        "mtime": "2026-11-22T18:00:00Z",
                         "link": None,
                     }
                 ],

@@ -1,6 +1,5 @@
 """How a job gets into the queue: its secret sealed, its record written, then queued, or none of it."""
 
-import secrets
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,11 +36,6 @@ class Accepted(BaseModel):
 LOCATION = {
     "headers": {"Location": {"description": "Where to follow the job.", "schema": {"type": "string"}}},
 }
-
-
-def new_backup_id(now: datetime) -> str:
-    """Make the id of an archive that begins now (UTC)."""
-    return f"backup-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def new_job(kind: JobKind, backup_id: str, request: dict[str, Any]) -> Job:

@@ -91,11 +91,18 @@ def number(raw: bytes) -> int:
     if raw[0] & 0x80:
         value = int.from_bytes(raw, "big") & ((1 << (8 * len(raw) - 1)) - 1)
         return value - (1 << (8 * len(raw) - 1)) if raw[0] & 0x40 else value
-    digits = raw.strip(b" \0")
+    # nearly everyone writes digits and one NUL or space; int() alone would also take signs and underscores
+    digits = raw[:-1] if raw[-1] in b"\0 " else raw
+    if not digits.isdigit():
+        digits = raw.strip(b" \0")
+        if not digits:
+            return 0
     try:
-        return int(digits, 8) if digits else 0
+        if digits.isdigit():
+            return int(digits, 8)
     except ValueError:
-        raise MalformedTarError(f"a header has {digits[:12]!r} where a number belongs") from None
+        pass
+    raise MalformedTarError(f"a header has {digits[:12]!r} where a number belongs")
 
 
 def byte_sum(data: bytes) -> int:
@@ -110,8 +117,10 @@ def checked(block: bytes) -> int:
     """
     total = byte_sum(block[:256]) + byte_sum(block[256:])
     stored = block[148:156]
-    expected = number(stored)
     unsigned = total - byte_sum(stored) + 256
+    if stored == b"%06o\0 " % unsigned:
+        return total
+    expected = number(stored)
     if unsigned != expected and unsigned - 256 * sum(b > 127 for b in block) != expected:
         raise MalformedTarError("a header's checksum is wrong")
     return total

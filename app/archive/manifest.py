@@ -49,8 +49,8 @@ _Document = TypeVar("_Document", Header, Manifest)
 
 
 def outcome_of(results: tuple[PartResult, ...]) -> Literal["succeeded", "partial"]:
-    """Say what the parts make of the whole: `partial` where one of them failed or was skipped."""
-    bad = any(result.outcome is not PartOutcome.SUCCEEDED for result in results)
+    """Say what the parts make of the whole: `partial` where one is not saved or not left as it was found."""
+    bad = any(result.outcome is not PartOutcome.SUCCEEDED or result.error is not None for result in results)
     return "partial" if bad else "succeeded"
 
 

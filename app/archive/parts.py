@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.errors import BackupError
+
 
 class PartKind(StrEnum):
     """Tell a component (files under the cell root) from a volume (a directory in a container)."""
@@ -53,9 +55,18 @@ class PartFault:
     hint: str
 
 
+def fault_of(error: BackupError) -> PartFault:
+    """Write an error down."""
+    return PartFault(error.code, error.message, error.hint)
+
+
 @dataclass(frozen=True, slots=True)
 class PartResult:
-    """Hold the outcome of one part; `bytes` counts file contents, `seconds` is wall time."""
+    """Hold the outcome of one part; `bytes` counts file contents, `seconds` is wall time.
+
+    A part that succeeded and has an error is saved whole, but what was done around it (a hook, a container that had to
+    run again) went wrong.
+    """
 
     part: Part
     outcome: PartOutcome

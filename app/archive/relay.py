@@ -228,7 +228,7 @@ class TarRelay:
             if end - at < BLOCK:
                 return None
             extension, more = next_extension(view[at:])
-            group.extensions.append(extension)
+            group.extensions += (extension,)
             at += BLOCK
         self._begin(group, start, at)
         return self._consume(view, at, end)

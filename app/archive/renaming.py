@@ -1,6 +1,7 @@
 """Puts a path prefix before a member's names: in its header where that fits, else in an extended one before it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.archive import headers
 from app.archive.headers import BLOCK, MalformedTarError, Records, byte_sum
@@ -20,7 +21,7 @@ class HeaderGroup:
     long_name: bytes = b""
     long_link: bytes = b""
     block: bytes = b""
-    extensions: list[bytes] = field(default_factory=list)
+    extensions: tuple[bytes, ...] = ()
 
     def add_extended(self, block: bytes, payload: bytes) -> None:
         """Take one extended header; MalformedTarError for a global one, which would reach beyond its volume."""
@@ -73,8 +74,7 @@ class HeaderGroup:
         return records.get(b"linkpath") or self.long_link or headers.text(self.block[157:257])
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """Say what a member's headers mean; `path` and `link` (hard links only) are relative to the volume."""
 
     name: bytes
@@ -101,7 +101,7 @@ def renamed_in_place(group: HeaderGroup, told: Description, path: bytes) -> byte
     if len(path) > headers.NAME_FIELD or told.records or told.link or group.long_name or group.long_link:
         return None
     block = group.block
-    if block[345]:
+    if block[345] or group.extensions:
         return None
     changed = byte_sum(path) - byte_sum(block[:100]) - byte_sum(block[148:156]) - byte_sum(block[265:329])
     return b"".join(

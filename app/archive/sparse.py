@@ -6,6 +6,7 @@ condensed data in the archive. Three notations exist: a map at the head of the d
 """
 
 import hashlib
+from collections.abc import Sequence
 
 from app.archive.headers import BLOCK, MalformedTarError, Records, decimal, number
 
@@ -119,7 +120,7 @@ def sparse_hash(records: Records) -> SparseHash | None:
     return SparseHash(decimal(size), list(zip(numbers[::2], numbers[1::2], strict=False)))
 
 
-def old_gnu_sparse_hash(block: bytes, extensions: list[bytes]) -> SparseHash:
+def old_gnu_sparse_hash(block: bytes, extensions: Sequence[bytes]) -> SparseHash:
     """Give the hash for a header of type `S` and its extension blocks."""
     fields = [block[386:482], *(extension[:504] for extension in extensions)]
     pairs = [area[at : at + 24] for area in fields for at in range(0, len(area), 24)]

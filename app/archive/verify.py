@@ -120,7 +120,7 @@ def _hashed(found: _Found, meter: Meter, read: ReadMember, reader: TarReader, ke
     member = read.member
     digest: hashlib._Hash | SparseHash
     if member.kind == headers.GNU_SPARSE:
-        digest = old_gnu_sparse_hash(read.block, list(read.extensions))
+        digest = old_gnu_sparse_hash(read.block, read.extensions)
     else:
         digest = sparse_hash(member.records) or hashlib.sha256()
     found.files += 1

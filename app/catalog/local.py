@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, override
+from typing import BinaryIO
 
 from app.archive.storage import write_all, writing
-from app.catalog.base import Entry, NewArchive, Store, Verification
+from app.catalog.base import Entry, Verification
 from app.catalog.names import SIDECAR, check_backup_id, file_name, split_file_name, time_in_name
 from app.catalog.sidecar import dump_sidecar, load_sidecar
 from app.errors import Code, InputError, JobError
@@ -19,13 +19,162 @@ from app.errors import Code, InputError, JobError
 _PARTIAL = ".partial"
 
 
-class LocalStore(Store):
-    """Hold archives in one directory; it is made when the first archive is."""
+class LocalStore:
+    """Hold archives in one directory, which is made when the first archive is."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    @property
-    def directory(self) -> Path:
-        """Give the directory; spooled data may go there too."""
-        return self._directory
+    @contextlib.contextmanager
+    def create(self, backup_id: str, *, encrypted: bool) -> Iterator["PartialArchive"]:
+        """Begin an archive; leaving the block without `publish` removes every trace of it."""
+        check_backup_id(backup_id)
+        with writing():
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        archive = PartialArchive(self._directory, backup_id, encrypted=encrypted)
+        try:
+            yield archive
+        finally:
+            archive.close()
+
+    def entries(self) -> list[Entry]:
+        """List all archives, newest first."""
+        try:
+            names = [path.name for path in self._directory.iterdir()]
+        except FileNotFoundError:
+            return []
+        found = [entry for name in names if (entry := self._entry(name)) is not None]
+        return sorted(found, key=lambda entry: (entry.created_at, entry.backup_id), reverse=True)
+
+    def get(self, backup_id: str) -> Entry:
+        """Describe one archive; InputError INVALID_BACKUP_ID or BACKUP_NOT_FOUND."""
+        check_backup_id(backup_id)
+        for encrypted in (False, True):
+            entry = self._entry(file_name(backup_id, encrypted=encrypted))
+            if entry is not None:
+                return entry
+        raise InputError(Code.BACKUP_NOT_FOUND, f"There is no backup '{backup_id}'.")
+
+    def path(self, backup_id: str) -> Path:
+        """Give the archive's file; raises as `get` does."""
+        return self._directory / self.get(backup_id).file_name
+
+    def open(self, backup_id: str) -> BinaryIO:
+        """Open the archive's file for reading; raises as `get` does."""
+        return self.path(backup_id).open("rb")
+
+    def remove(self, backup_id: str) -> None:
+        """Remove archive and sidecar; raises as `get` does."""
+        path = self.path(backup_id)
+        with writing():
+            path.unlink(missing_ok=True)
+            self._sidecar(backup_id).unlink(missing_ok=True)
+            _sync_directory(self._directory)
+
+    def record_verification(self, backup_id: str, verification: Verification) -> Entry:
+        """Note in the sidecar how a verification ended; an archive without a sidecar gets one."""
+        entry = replace(self.get(backup_id), verified=verification)
+        _write_sidecar(self._sidecar(backup_id), entry)
+        return entry
+
+    def sweep(self) -> list[str]:
+        """Remove what unfinished writers left behind; give the names removed."""
+        if not self._directory.is_dir():
+            return []
+        left = [path for path in self._directory.iterdir() if path.name.startswith(".") and path.suffix == _PARTIAL]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return sorted(path.name for path in left)
+
+    def _sidecar(self, backup_id: str) -> Path:
+        return self._directory / (backup_id + SIDECAR)
+
+    def _entry(self, name: str) -> Entry | None:
+        """Describe the archive in a file: by its sidecar, where that is there and speaks of this very file."""
+        told = split_file_name(name)
+        if told is None:
+            return None
+        backup_id, encrypted = told
+        try:
+            facts = (self._directory / name).stat()
+        except FileNotFoundError:
+            return None
+        with contextlib.suppress(OSError):
+            entry = load_sidecar(self._sidecar(backup_id).read_bytes())
+            if entry is not None and (entry.file_name, entry.size) == (name, facts.st_size):
+                return entry
+        created = time_in_name(backup_id) or datetime.fromtimestamp(facts.st_mtime, UTC)
+        return Entry(backup_id, name, encrypted, facts.st_size, created)
+
+
+class PartialArchive:
+    """Take the bytes of an archive under a hidden name; `publish` gives it its own."""
+
+    def __init__(self, directory: Path, backup_id: str, *, encrypted: bool) -> None:
+        self._directory = directory
+        self._final = directory / file_name(backup_id, encrypted=encrypted)
+        self._partial = directory / f".{self._final.name}{_PARTIAL}"
+        self._digest = hashlib.sha256()
+        self._size = 0
+        with writing():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._file = os.fdopen(os.open(self._partial, flags, 0o600), "wb", buffering=0)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of the data; JobError DISK_FULL or WRITE_FAILED."""
+        write_all(self._file, data)
+        self._digest.update(data)
+        self._size += len(data)
+
+    def publish(self, entry: Entry) -> Entry:
+        """Make the archive durable and visible under its final name; give the entry as stored.
+
+        The sidecar comes first: an archive that is seen has one. Raises JobError; then nothing is visible.
+        """
+        entry = replace(
+            entry, file_name=self._final.name, size=self._size, sha256=self._digest.hexdigest(), described=True
+        )
+        sidecar = self._directory / (entry.backup_id + SIDECAR)
+        with writing():
+            os.fsync(self._file.fileno())
+            if self._final.exists():
+                raise JobError(Code.WRITE_FAILED, f"An archive called {self._final.name} exists already.")
+        _write_sidecar(sidecar, entry)
+        try:
+            with writing():
+                # nobody else can come between: the hidden name was made with O_EXCL and is held until now
+                self._partial.rename(self._final)
+                _sync_directory(self._directory)
+        except JobError:
+            self._final.unlink(missing_ok=True)
+            sidecar.unlink(missing_ok=True)
+            raise
+        return entry
+
+    def close(self) -> None:
+        """Close the file and remove its hidden name; what was published stays."""
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+
+def _write_sidecar(path: Path, entry: Entry) -> None:
+    """Write a sidecar in one step: whoever reads it meanwhile sees the old one or the new one."""
+    with writing():
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                write_all(file, dump_sidecar(entry))
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _sync_directory(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

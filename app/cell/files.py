@@ -92,7 +92,7 @@ def _said(item: ComponentFiles) -> ComponentFiles:
 
 def _identities(root: Path, leave_out: Iterable[Path]) -> set[tuple[int, int]]:
     # by device and inode, so that a symlinked or bind-mounted way to the same directory counts too
-    identities = {_identity(path) for path in leave_out} - {None, _identity(root)}
+    identities = {identity for path in leave_out if (identity := _identity(path)) is not None}
     for name in REST_FOLDERS:
         if _identity(root / name) in identities:
             raise InputError(
@@ -100,7 +100,7 @@ def _identities(root: Path, leave_out: Iterable[Path]) -> set[tuple[int, int]]:
                 f"Backups or state are kept in {printable(str(root / name))} itself, which is part of the cell.",
                 hint="Give CELL_BACKUP_BACKUP_DIR and CELL_BACKUP_STATE_DIR folders of their own.",
             )
-    return {identity for identity in identities if identity is not None}
+    return identities
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

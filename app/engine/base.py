@@ -105,8 +105,8 @@ class Engine(Protocol):
         """Open a volume for reading; leaving the block ends the process in the container, whatever happened.
 
         `exclude` holds glob patterns; one matches a whole relative path or any tail of it after a slash, and what lies
-        below a match is excluded too. Only an EXEC stream leaves excluded members out by itself; from an ARCHIVE
-        stream the reader drops them.
+        below a match is excluded too. An EXEC stream leaves excluded members out where the container's tar can (not
+        every busybox can); the reader drops those that still come.
         """
 
     async def measure(self, container: str, path: str) -> int | None:

@@ -1,21 +1,15 @@
-"""The queue on arq: how work is handed over, and how arq's worker is set up for it."""
+"""The queue on arq: how work is handed over."""
 
 from datetime import timedelta
-from typing import Any
 
 from arq.connections import ArqRedis
 from arq.constants import health_check_key_suffix, in_progress_key_prefix
 from redis.exceptions import WatchError
 
-from app.jobs.address import RedisAddress
-from app.jobs.connection import RedisLink, arq_settings, from_json, to_json
+from app.jobs.connection import RedisLink
 from app.jobs.records import Job
-from app.settings import Settings
 
 EXPIRES = timedelta(days=7)
-HEALTH_INTERVAL = 15
-POLL_DELAY = 0.2
-TIMEOUT_MARGIN = 60  # seconds after the job's own limit, for its clean-up; then arq cuts it off
 
 
 def queue_name(namespace: str) -> str:
@@ -62,24 +56,3 @@ class ArqQueue:
             return [job_id for job_id, count in zip(ids, deleted, strict=True) if count]
 
         return await self._link.run(forget)
-
-
-def worker_settings(
-    settings: Settings, address: RedisAddress, *, namespace: str, handle_signals: bool
-) -> dict[str, Any]:
-    """Give the keyword arguments of arq.worker.Worker, except functions, on_startup and on_shutdown."""
-    return {
-        "redis_settings": arq_settings(address),
-        "queue_name": queue_name(namespace),
-        "job_serializer": to_json,
-        "job_deserializer": from_json,
-        "health_check_interval": HEALTH_INTERVAL,
-        "poll_delay": POLL_DELAY,
-        "max_jobs": 1,
-        "max_tries": 1,
-        "retry_jobs": False,  # a job that was cut off is recorded as such, never run again by itself
-        "job_timeout": settings.job_timeout + TIMEOUT_MARGIN,
-        "keep_result": 0,
-        "log_results": False,
-        "handle_signals": handle_signals,
-    }

@@ -153,11 +153,12 @@ async def _start(server: Path, directory: Path, socket: Path, lock: int) -> asyn
 
 
 def _prepared(directory: Path, socket: Path) -> Path:
-    """Remove the socket of a server that is gone and write the configuration."""
+    """Close the directory to others and write the configuration; a stale socket is removed by the server."""
     directory.chmod(0o700)
-    socket.unlink(missing_ok=True)
     config = directory / "redis.conf"
-    config.write_text(CONFIG.format(socket=_quoted(socket), directory=_quoted(directory)), encoding="ascii")
+    for file in (config, directory / LOG):
+        file.touch(mode=0o600)
+    config.write_text(CONFIG.format(socket=_quoted(socket), directory=_quoted(directory)), encoding="utf-8")
     return config
 
 

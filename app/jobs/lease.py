@@ -118,6 +118,8 @@ class RedisLease:
 
     async def release(self) -> None:
         """Give the lease back if it is still ours; one that cannot be given back runs out by itself."""
+        if self._lost:
+            return
         try:
             async with asyncio.timeout(RELEASE_LIMIT):
                 await self._link.evaluate(RELEASE, [self._key], [self._token])

@@ -120,7 +120,7 @@ async def client_of(app: FastAPI, **headers: str) -> AsyncIterator[httpx2.AsyncC
     async with app.router.lifespan_context(app) as state:
 
         async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
-            await app(scope | {"state": dict(state or {})}, receive, send)
+            await app({**scope, "state": dict(state or {})}, receive, send)
 
         transport = httpx2.ASGITransport(app=with_state)
         async with httpx2.AsyncClient(transport=transport, base_url="http://cell", headers=headers) as client:
@@ -204,3 +204,9 @@ def assert_problem(response: httpx2.Response, status: int, code: Code) -> dict[s
     assert document["hint"]
     assert document["type"].endswith(code)
     return document
+
+
+@pytest.fixture
+def archives(store: LocalStore, plain: Entry, encrypted: Entry) -> dict[str, bytes]:
+    """Give what the two archives hold, so that they can be put back."""
+    return {entry.backup_id: store.path(entry.backup_id).read_bytes() for entry in (plain, encrypted)}

@@ -1,4 +1,3 @@
-import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,7 +37,7 @@ async def test_every_address_but_health_wants_the_token(
 
 
 async def test_a_token_with_foreign_letters_is_refused_and_not_an_error(stranger: httpx2.AsyncClient) -> None:
-    response = await stranger.get("/ready", headers={"Authorization": "Bearer tökén".encode()})
+    response = await stranger.get("/ready", headers={b"Authorization": "Bearer tökén".encode()})
     assert_problem(response, 401, Code.UNAUTHORIZED)
 
 
@@ -59,14 +58,14 @@ def test_a_token_is_made_once_and_only_its_owner_can_read_it(settings: Settings)
     assert stat.S_IMODE(settings.state_dir.stat().st_mode) == 0o700
     assert len(token) >= 40
     assert load_token(settings) == token
-    assert os.listdir(settings.state_dir) == ["api-token"]
+    assert [path.name for path in settings.state_dir.iterdir()] == ["api-token"]
 
 
 def test_processes_that_start_at_once_find_the_same_token(settings: Settings) -> None:
     with ThreadPoolExecutor(16) as threads:
         tokens = set(threads.map(load_token, [settings] * 64))
     assert len(tokens) == 1
-    assert os.listdir(settings.state_dir) == ["api-token"]
+    assert [path.name for path in settings.state_dir.iterdir()] == ["api-token"]
 
 
 def test_a_configured_token_needs_no_file(settings: Settings) -> None:

@@ -1,6 +1,8 @@
 import json
+import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ async def test_a_passphrase_leaves_only_a_sealed_data_key_and_its_envelope(
 
 
 async def test_parts_can_be_chosen(client: httpx2.AsyncClient, jobs: MemoryJobs, engine: FewWordsEngine) -> None:
-    body = {"components": ["vault", "rest"], "services": ["mail"], "label": "x" * 200}
+    body = {"components": ["vault", "rest"], "services": ["mail"], "label": "\u00a0👩\u200d💻" + "x" * 196}
     assert (await client.post(BACKUP, json=body)).status_code == 202
     assert (await only_job(jobs)).request == body
     assert engine.asked == 0
@@ -83,6 +85,8 @@ SECRET = "hunter2-hunter2"
 BAD_BODIES = {
     "unknown component": ({"components": ["vaults"]}, Code.UNKNOWN_COMPONENT),
     "unknown service": ({"services": ["mai"]}, Code.UNKNOWN_SERVICE),
+    "component half a letter": ({"components": ["\ud800"]}, Code.INVALID_REQUEST),
+    "service with a NUL": ({"services": ["a\0b"]}, Code.UNKNOWN_SERVICE),
     "nothing chosen": ({"components": [], "services": []}, Code.INVALID_REQUEST),
     "components no list": ({"components": "vault"}, Code.INVALID_REQUEST),
     "component no text": ({"components": [1, 2, 3, 4, 5]}, Code.INVALID_REQUEST),
@@ -95,6 +99,7 @@ BAD_BODIES = {
     "passphrase good, rest bad": ({"passphrase": SECRET, "components": [SECRET, 1]}, Code.INVALID_REQUEST),
     "label too long": ({"label": "x" * 201}, Code.INVALID_REQUEST),
     "label with a line break": ({"label": "a\nb"}, Code.INVALID_REQUEST),
+    "label with a NUL": ({"label": "a\0b"}, Code.INVALID_REQUEST),
     "label half a letter": ({"label": "\ud800"}, Code.INVALID_REQUEST),
     "misspelt field": ({"passphrse": SECRET}, Code.INVALID_REQUEST),
     "secret as a field": ({SECRET: ""}, Code.INVALID_REQUEST),
@@ -180,14 +185,26 @@ async def test_without_a_cell_nothing_is_queued(
     await assert_nothing_queued(jobs)
 
 
-async def test_a_cell_root_that_cannot_be_read_is_named(
-    client: httpx2.AsyncClient, jobs: MemoryJobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_: Path) -> list[str]:
-        raise PermissionError(13, "Permission denied")
+@contextmanager
+def closed(directory: Path) -> Iterator[None]:
+    """Take away the right to read a directory, and root's right to read everything."""
+    before = os.geteuid()
+    directory.chmod(0)
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+        directory.chmod(0o700)
 
-    monkeypatch.setattr("app.cell.files.os.listdir", refuse)  # root may read everything, so the fault is injected
-    assert_problem(await client.post(BACKUP), 422, Code.CELL_ROOT_UNREADABLE)
+
+async def test_a_cell_root_that_cannot_be_read_is_named(
+    client: httpx2.AsyncClient, jobs: MemoryJobs, cell: Path
+) -> None:
+    with closed(cell):
+        response = await client.post(BACKUP)
+    assert_problem(response, 422, Code.CELL_ROOT_UNREADABLE)
     await assert_nothing_queued(jobs)
 
 

@@ -36,7 +36,7 @@ class RedisServer:
         secret = "" if self.password is None else f":{quote(self.password, safe='')}@"
         return f"redis://{secret}127.0.0.1:{self.port}" if self.port else f"unix://{secret}{self.socket_path}"
 
-    def client(self) -> "redis.Redis[bytes]":
+    def client(self) -> redis.Redis:
         """Give a plain synchronous client, independent of the code under test."""
         return redis.Redis(unix_socket_path=str(self.socket_path), password=self.password)
 

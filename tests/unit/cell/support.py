@@ -1,14 +1,16 @@
 """What the tests of the cell room share."""
 
-import os
-import tempfile
+import ctypes
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from app.cell.files import Inventory
 
-_NOBODY = 65534
+_CAPABILITY_VERSION_3 = 0x20080522
+_DAC_OVERRIDE = 1 << 1
+_DAC_READ_SEARCH = 1 << 2
 
 
 def write(path: Path, content: str | bytes = "x") -> Path:
@@ -22,18 +24,28 @@ def paths(inventory: Inventory) -> dict[str, list[str]]:
 
 
 @contextmanager
-def ordinary_user() -> Iterator[Path]:
-    """Give a directory to work in and, where the tests run as root, only the rights of an ordinary user."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if os.geteuid() != 0:
-            yield folder
-            return
-        os.chown(folder, _NOBODY, _NOBODY)
-        os.setegid(_NOBODY)
-        os.seteuid(_NOBODY)
-        try:
-            yield folder
-        finally:
-            os.seteuid(0)
-            os.setegid(0)
+def closed_doors_count() -> Iterator[None]:
+    """Let file modes count for root too: without its right to pass over them, in this thread, for this block."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    held = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, twice 32 bits
+    assert libc.capget(header, held) == 0
+    fewer = (ctypes.c_uint32 * 6)(*held)
+    fewer[0] &= ~(_DAC_OVERRIDE | _DAC_READ_SEARCH) & 0xFFFFFFFF
+    assert libc.capset(header, fewer) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, held) == 0
+
+
+@contextmanager
+def closed(path: Path, mode: int = 0) -> Iterator[None]:
+    """Take away what the owner may do with a path, for this block."""
+    before = path.stat().st_mode
+    path.chmod(mode)
+    try:
+        with closed_doors_count():
+            yield
+    finally:
+        path.chmod(stat.S_IMODE(before))

@@ -1,6 +1,8 @@
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ def everything_below(root: Path) -> set[str]:
 
 def left_out(root: Path, path: str) -> bool:
     *parents, name = path.split("/")
-    is_directory = os.path.isdir(root / path)  # noqa: PTH112 - the name has bytes of any sort
+    is_directory = (root / path).is_dir()
     folders = {*parents, name} if is_directory else set(parents)
     return bool(folders & {"logs", "config_backups"}) or (name.endswith(".log") and not is_directory)
 
@@ -42,11 +44,11 @@ def test_every_path_is_in_exactly_one_component_or_left_out_and_parents_come_fir
         root = Path(name)
         (root / "config").mkdir()
         for number, (parts, is_directory) in enumerate(tree):
-            path = os.path.join(os.fsencode(root), (b"config", b"data")[number % 2], *parts)  # noqa: PTH118
+            made = root.joinpath(("config", "data")[number % 2], *map(os.fsdecode, parts))
             try:
-                os.makedirs(path if is_directory else os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+                (made if is_directory else made.parent).mkdir(parents=True, exist_ok=True)
                 if not is_directory:
-                    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+                    made.touch()
             except OSError:
                 continue  # a file stands where this path wants a directory, or the other way round
 
@@ -121,27 +123,36 @@ def test_totals_count_a_file_with_two_names_once(bare: Path) -> None:
 
 
 def test_names_that_are_no_text_keep_their_bytes(bare: Path) -> None:
-    path = os.fsencode(bare / "data/vault") + b"/\xff\n-\\"
-    os.makedirs(path)  # noqa: PTH103 - the name is bytes
+    (bare / "data/vault" / os.fsdecode(b"\xff\n-\\")).mkdir(parents=True)
 
     (vault,) = take_inventory(bare, load_layout(None), chosen=["vault"]).components
 
     assert os.fsencode(vault.entries[-1].path) == b"data/vault/\xff\n-\\"
 
 
-def test_very_deep_directories_are_walked_without_recursion(bare: Path) -> None:
-    depth = 1500
-    here = os.open(bare / "data", os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir("d", dir_fd=here)  # noqa: PTH102 - relative to an open directory
-        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+@contextmanager
+def deep_tree(folder: Path, depth: int) -> Iterator[str]:
+    """Make directories in one another, and remove them: pytest's own cleaning up goes down by recursion."""
+    path = folder
+    here = os.open(folder, os.O_RDONLY)
+    try:
+        for _ in range(depth):
+            os.mkdir("d", dir_fd=here)
+            inner = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = inner
+            path /= "d"
+        yield "/d" * depth
+    finally:
         os.close(here)
-        here = inner
-    os.close(here)
+        os.removedirs(path)
 
-    (rest,) = take_inventory(bare, load_layout(None)).components
 
-    assert rest.entries[-1].path == "data" + "/d" * depth
+def test_very_deep_directories_are_walked_without_recursion(bare: Path) -> None:
+    with deep_tree(bare / "data", 1500) as below:
+        (rest,) = take_inventory(bare, load_layout(None)).components
+
+    assert rest.entries[-1].path == "data" + below
     assert not rest.faults
 
 

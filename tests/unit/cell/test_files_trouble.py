@@ -1,3 +1,4 @@
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -6,9 +7,8 @@ import pytest
 
 from app.cell.files import ComponentFiles, check_cell_root, take_inventory
 from app.cell.layout import load_layout
-from app.cell.walk import Walk
 from app.errors import Code, InputError
-from tests.unit.cell.support import ordinary_user, paths, write
+from tests.unit.cell.support import closed, paths, write
 
 
 def component(root: Path, name: str) -> ComponentFiles:
@@ -29,17 +29,14 @@ def test_sockets_and_fifos_are_left_out_and_named(bare: Path, monkeypatch: pytes
     assert vault.warnings == ("data/vault/pipe\\n: a FIFO, left out.", "data/vault/sock: a socket, left out.")
 
 
-def test_a_directory_that_cannot_be_read_is_a_fault_of_its_component_and_the_rest_goes_on() -> None:
-    with ordinary_user() as root:
-        write(root / "config/x")
-        write(root / "data/vault/closed/key")
-        write(root / "data/vault/open/key")
-        (root / "data/vault/closed").chmod(0)
+def test_a_directory_that_cannot_be_read_is_a_fault_of_its_component_and_the_rest_goes_on(bare: Path) -> None:
+    write(bare / "config/x")
+    write(bare / "data/vault/closed/key")
+    write(bare / "data/vault/open/key")
 
-        inventory = take_inventory(root, load_layout(None))
-        (root / "data/vault/closed").chmod(0o700)
+    with closed(bare / "data/vault/closed"):
+        vault, rest = take_inventory(bare, load_layout(None)).components
 
-    vault, rest = inventory.components
     assert [(fault.code, fault.message) for fault in vault.faults] == [
         (Code.FILE_UNREADABLE, "data/vault/closed cannot be read: Permission denied.")
     ]
@@ -49,65 +46,57 @@ def test_a_directory_that_cannot_be_read_is_a_fault_of_its_component_and_the_res
     ]  # fmt: skip
 
 
-def test_a_directory_whose_names_can_be_listed_but_not_opened_is_a_fault_too() -> None:
-    with ordinary_user() as root:
-        write(root / "config/x")
-        write(root / "data/vault/key")
-        (root / "data/vault").chmod(0o400)
+def test_a_directory_whose_names_can_be_listed_but_not_opened_is_a_fault_too(bare: Path) -> None:
+    write(bare / "data/vault/key")
 
-        vault = component(root, "vault")
-        (root / "data/vault").chmod(0o700)
+    with closed(bare / "data/vault", 0o400):
+        vault = component(bare, "vault")
 
     assert [fault.message for fault in vault.faults] == ["data/vault/key cannot be read: Permission denied."]
 
 
-def test_an_unreadable_data_folder_fails_every_component_that_has_a_place_in_it() -> None:
-    with ordinary_user() as root:
-        write(root / "config/caddy/Caddyfile")
-        write(root / "data/vault/key")
-        (root / "data").chmod(0)
+def test_an_unreadable_data_folder_fails_every_component_that_has_a_place_in_it(bare: Path) -> None:
+    write(bare / "config/caddy/Caddyfile")
+    write(bare / "data/vault/key")
 
-        inventory = take_inventory(root, load_layout(None))
-        (root / "data").chmod(0o700)
+    with closed(bare / "data"):
+        inventory = take_inventory(bare, load_layout(None))
 
     assert [item.name for item in inventory.components if item.faults] == list(load_layout(None).names)
     assert paths(inventory)["web"] == ["config", "config/caddy", "config/caddy/Caddyfile"]
 
 
-def test_an_unreadable_cell_root_is_refused() -> None:
-    with ordinary_user() as folder:
-        root = folder / "root"
-        (root / "config").mkdir(parents=True)
-        for mode in (0, 0o400, 0o100):
-            root.chmod(mode)
-            with pytest.raises(InputError) as caught:
-                check_cell_root(root)
-            assert caught.value.code == Code.CELL_ROOT_UNREADABLE
-        root.chmod(0o700)
+@pytest.mark.parametrize("mode", [0, 0o400, 0o100])
+def test_an_unreadable_cell_root_is_refused(bare: Path, mode: int) -> None:
+    with closed(bare, mode), pytest.raises(InputError) as caught:
+        check_cell_root(bare)
+
+    assert caught.value.code == Code.CELL_ROOT_UNREADABLE
 
 
-def test_what_vanishes_during_the_walk_is_a_warning(bare: Path) -> None:
+def test_what_vanishes_during_the_walk_is_a_warning(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(bare / "data/vault/a/x")
     write(bare / "data/vault/b")
+    real = os.scandir
 
-    class Slow(Walk):
-        def _children(self, prefix: str) -> list[str]:
-            if prefix == "data/vault/a/":
-                (bare / "data/vault/a/x").unlink()
-                (bare / "data/vault/a").rmdir()
-            names = super()._children(prefix)
-            if prefix == "data/vault/":
-                (bare / "data/vault/b").unlink()
-            return names
+    def scandir(path: Path) -> object:
+        if path == bare / "data/vault/a":
+            (path / "x").unlink()
+            path.rmdir()
+        if path != bare / "data/vault":
+            return real(path)
+        names = contextlib.nullcontext(list(real(path)))
+        (path / "b").unlink()
+        return names
 
-    walk = Slow(bare, load_layout(None), ["vault"], set())
-    walk.run()
+    monkeypatch.setattr(os, "scandir", scandir)
+    vault = component(bare, "vault")
 
-    assert walk.warnings["vault"] == [
+    assert vault.warnings == (
         "data/vault/a/: vanished while the cell was being listed.",
         "data/vault/b: vanished while the cell was being listed.",
-    ]
-    assert not walk.faults["vault"]
+    )
+    assert not vault.faults
 
 
 def test_a_link_that_leads_out_of_the_cell_is_kept_and_named(bare: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ def test_a_layout_file_can_exclude_nothing(tmp_path: Path) -> None:
         ({"components": [{"name": "a", "patterns": ["x"]}] * 2}, "components: Value error, named more than once: a"),
         ({"components": [], "excluded": ["a/../b"]}, "excluded[0]"),
         ({"components": [], "exclude": []}, "exclude"),
+        ({"components": [], "two\nlines": []}, "two\\nlines"),
     ],
 )
 def test_a_broken_layout_file_is_refused_with_its_name_and_the_field(tmp_path: Path, content: Any, field: str) -> None:
@@ -122,15 +124,13 @@ def test_a_broken_layout_file_is_refused_with_its_name_and_the_field(tmp_path: P
 
 @pytest.mark.parametrize("what", ["missing", "directory", "fifo", "huge"])
 def test_a_layout_file_that_cannot_be_read_is_refused(tmp_path: Path, what: str) -> None:
-    import os
-
     path = tmp_path / what
     if what == "directory":
         path.mkdir()
     if what == "fifo":
         os.mkfifo(path)
     if what == "huge":
-        path.write_bytes(b" " * (4 * 1024 * 1024 + 1))
+        path.write_bytes(b'{"components": []}' + b" " * (4 * 1024 * 1024))
 
     with pytest.raises(InputError) as caught:
         load_layout(path)

@@ -10,7 +10,8 @@ from arq.worker import Worker, func
 
 from app.errors import Code, UnavailableError
 from app.jobs.address import parse_redis_url
-from app.jobs.arq_queue import ArqQueue, queue_name, worker_settings
+from app.jobs.arq_queue import ArqQueue, queue_name
+from app.jobs.arq_worker import close_worker, worker_settings
 from app.jobs.connection import RedisLink, open_link
 from app.settings import Settings
 from tests.support.redis_server import RedisServer
@@ -48,7 +49,7 @@ async def _worker(url: str, work: Work, *, namespace: str = NAMESPACE) -> AsyncI
     finally:
         running.cancel()
         await asyncio.wait([running])
-        await worker.close()
+        await close_worker(worker)
 
 
 async def _idle(link: RedisLink) -> bool:
@@ -189,9 +190,7 @@ async def test_a_connection_that_breaks_while_a_job_is_queued_loses_no_job(redis
             await ArqQueue(RedisLink(broken, patience=0), namespace=NAMESPACE).enqueue(a_job(2))
 
 
-async def test_the_log_holds_ids_and_no_password(
-    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_log_holds_ids_and_no_password(own_redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     work = Work()
     work.go_on.set()

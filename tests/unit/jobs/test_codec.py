@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.archive.parts import Part, PartFault, PartKind, PartOutcome, PartResult
@@ -85,6 +85,7 @@ JOBS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(JOBS)
 def test_a_record_comes_back_as_it_was(job: Job) -> None:
     again = decode_job(encode_job(job))

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.errors import Code, UnavailableError
 from app.jobs.address import parse_redis_url
-from app.jobs.connection import arq_settings, from_json, open_link, to_json
+from app.jobs.connection import RedisLink, arq_settings, from_json, open_link, to_json
 from tests.support.redis_server import RedisServer, free_port, redis_server
 from tests.support.tls_front import make_authority, tls_front
 
@@ -112,13 +112,13 @@ async def test_what_redis_refuses_is_translated(redis_url: str) -> None:
 
 async def test_a_cancelled_command_leaves_the_link_usable(own_redis: RedisServer) -> None:
     async with open_link(own_redis.url, patience=0) as link:
-        waiting = asyncio.create_task(link.run(lambda client: client.blpop(["list"], timeout=0)))
+        waiting = asyncio.create_task(_command(link, "BLPOP", "list", 0))
         await asyncio.wait([waiting], timeout=0.1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        await link.run(lambda client: client.rpush("list", "one"))
-        assert await link.run(lambda client: client.lrange("list", 0, -1)) == [b"one"]
+        await _command(link, "RPUSH", "list", "one")
+        assert await _command(link, "LRANGE", "list", 0, -1) == [b"one"]
 
 
 async def test_the_password_is_in_no_repr_of_what_is_made() -> None:
@@ -130,6 +130,13 @@ async def test_the_password_is_in_no_repr_of_what_is_made() -> None:
 
 def test_what_arq_stores_is_json_even_for_an_exception() -> None:
     assert from_json(to_json({"t": 1, "r": ValueError("no")})) == {"t": 1, "r": "ValueError('no')"}
+
+
+async def _command(link: RedisLink, *words: Any) -> Any:
+    async def send(client: Any) -> Any:
+        return await client.execute_command(*words)
+
+    return await link.run(send)
 
 
 async def _is_away(action: Awaitable[Any]) -> UnavailableError:

@@ -1,0 +1,81 @@
+"""The one aiodocker client, and the one place where its errors become this project's."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiodocker
+import aiohttp
+
+from app.engine.endpoint import Endpoint
+from app.errors import Code, PartError
+
+CALL_SECONDS = 30.0
+
+
+class Client:
+    """Open aiodocker at the first use, so that an engine that is away now may come later."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._docker: aiodocker.Docker | None = None
+
+    @contextlib.asynccontextmanager
+    async def call(
+        self, container: str | None = None, *, seconds: float = CALL_SECONDS
+    ) -> AsyncIterator[aiodocker.Docker]:
+        """Give the client for one call; raise PartError ENGINE_UNREACHABLE, CONTAINER_MISSING or ENGINE_ERROR."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield self._open()
+        except aiodocker.DockerError as error:
+            raise _translated(error, container) from error
+        except (aiohttp.ClientError, OSError) as error:
+            why = str(error) or f"no answer within {seconds:g} seconds"
+            raise PartError(Code.ENGINE_UNREACHABLE, f"The Docker engine does not answer: {why}") from error
+
+    async def request(
+        self,
+        path: str,
+        method: str = "GET",
+        *,
+        container: str | None = None,
+        seconds: float = CALL_SECONDS,
+        data: Any = None,
+        params: Any = None,
+    ) -> Any:
+        """Call the engine's REST interface and give its JSON; raises as `call` does."""
+        async with self.call(container, seconds=seconds) as docker:
+            return await docker._query_json(path, method, data=data, params=params)  # noqa: SLF001 (no public way)
+
+    async def api_version(self) -> str:
+        """Give the negotiated API version, such as v1.41."""
+        async with self.call() as docker:
+            await docker._check_version()  # noqa: SLF001 (no public way)
+            return docker.api_version
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        if self._docker is not None:
+            await self._docker.close()
+            self._docker = None
+
+    def _open(self) -> aiodocker.Docker:
+        if self._docker is None:
+            timeout = aiohttp.ClientTimeout(connect=5, sock_connect=5)
+            self._docker = aiodocker.Docker(url=self.endpoint.url, ssl_context=self.endpoint.tls, timeout=timeout)
+        return self._docker
+
+
+def refused(status: int, message: str, container: str | None) -> PartError:
+    """Turn an answer of the engine that is no success into an error."""
+    if status == 404 and container is not None and "no such container" in message.lower():
+        return PartError(Code.CONTAINER_MISSING, f"There is no container {container}")
+    return PartError(Code.ENGINE_ERROR, f"The Docker engine answered {status}: {message.strip()}")
+
+
+def _translated(error: aiodocker.DockerError, container: str | None) -> PartError:
+    if error.status == 900:
+        return PartError(Code.ENGINE_UNREACHABLE, str(error.message))
+    return refused(error.status, str(error.message), container)

@@ -1,0 +1,187 @@
+"""Processes in a container, their output read over a connection of our own.
+
+aiodocker's own exec stream is slow and gives a broken connection out as a normal end; so the exec is created and asked
+about through it, but started and read here.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.engine.client import Client, refused
+from app.engine.connection import Connection
+from app.engine.frames import FrameReader
+from app.engine.shield import see_through
+from app.errors import Code, PartError
+
+logger = logging.getLogger(__name__)
+
+# The engine cannot end an exec'd process, and closing the connection does not end it either: so the shell says its
+# number on standard error before it becomes the command, and `kill` is run beside it.
+_TELL_PID = ("sh", "-c", 'echo "$$" >&2; exec "$@"', "sh")
+_KILL = 'kill "-$1" "-$2" || kill "-$1" "$2"'  # the whole process group, else the process alone
+_GRACE_SECONDS = 2.0
+_POLL_SECONDS = 0.05
+_PID_LINE_LIMIT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Say what to run; with `has_shell` the container must have `sh`, and the process can be ended early."""
+
+    arguments: Sequence[str]
+    has_shell: bool
+    user: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class ExecProcess:
+    """Run one command in a container and read its output."""
+
+    def __init__(
+        self,
+        client: Client,
+        container: str,
+        command: Command,
+        *,
+        on_stderr: Callable[[bytes], None],
+        stall_seconds: float | None,
+    ) -> None:
+        self._client = client
+        self._container = container
+        self._command = command
+        self._on_stderr = on_stderr
+        self._connection = Connection(client.endpoint, container, stall_seconds=stall_seconds)
+        self._frames = FrameReader(self._connection, container, self._stderr)
+        self._pid_line = b"" if command.has_shell else None
+        self._exec_id = ""
+        self._ended = False
+        self.pid: int | None = None
+
+    async def start(self) -> None:
+        """Start the process; raise PartError ENGINE_UNREACHABLE, CONTAINER_MISSING or ENGINE_ERROR."""
+        prefix = _TELL_PID if self._command.has_shell else ()
+        api_version = await self._client.api_version()
+        self._exec_id = await _create(self._client, self._container, [*prefix, *self._command.arguments], self._command)
+        await asyncio.to_thread(self._start, f"/{api_version}/exec/{self._exec_id}/start")
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer from standard output as far as it goes, blocking; 0 at its end; raises PartError."""
+        return self._frames.read_into(buffer)
+
+    def abort(self) -> None:
+        """End a blocked `read_into` from any thread."""
+        self._connection.abort()
+
+    async def exit_code(self) -> int:
+        """Give the exit code once the output has ended; raise PartError STREAM_CUT where the engine knows none."""
+        for _ in range(round(_GRACE_SECONDS / _POLL_SECONDS)):
+            try:
+                state = await self._client.request(f"exec/{self._exec_id}/json")
+            except PartError as error:
+                message = f"The engine cannot say how the process in {self._container} ended: {error.message}"
+                raise PartError(Code.STREAM_CUT, message) from error
+            if not state["Running"] and state["ExitCode"] is not None:
+                self._ended = True
+                return int(state["ExitCode"])
+            await asyncio.sleep(_POLL_SECONDS)
+        how = "it still runs" if state["Running"] else "its exit code is unknown"
+        raise PartError(Code.STREAM_CUT, f"The output of the process in {self._container} ended, but {how}")
+
+    async def close(self) -> None:
+        """Cut the connection and end the process where it still runs.
+
+        Without a shell in the container nothing can be sent to it: it ends when it is done, or with the container.
+        """
+        self._connection.close()
+        if self._ended or not self._exec_id:
+            return
+        try:
+            await self._end_process()
+        except PartError as error:
+            logger.warning("A process may be left running in %s: %s", self._container, error.message)
+
+    async def _end_process(self) -> None:
+        for signal in ("TERM", "KILL"):
+            if not await self._running():
+                return
+            if self.pid is None:
+                logger.warning("A process is left running in %s, which has no shell to end it", self._container)
+                return
+            kill = ["sh", "-c", _KILL, "sh", signal, str(self.pid)]
+            exec_id = await _create(self._client, self._container, kill, Command((), has_shell=False, user="0"))
+            await self._client.request(f"exec/{exec_id}/start", "POST", data={"Detach": True, "Tty": False})
+            for _ in range(round(_GRACE_SECONDS / _POLL_SECONDS)):
+                if not await self._running():
+                    return
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _running(self) -> bool:
+        state = await self._client.request(f"exec/{self._exec_id}/json")
+        return bool(state["Running"])
+
+    def _start(self, path: str) -> None:
+        """Ask for the raw stream: 101 from the engine, 200 from proxies that drop the upgrade."""
+        self._connection.open()
+        body = b'{"Detach":false,"Tty":false}'
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+        )
+        with self._connection.reading():
+            self._connection.socket.sendall(head.encode("ascii") + body)
+            # Unbuffered, so that nothing of the stream behind the answer is swallowed.
+            with self._connection.socket.makefile("rb", buffering=0) as answer:
+                status_line = answer.readline(1024).split(None, 2)
+                headers = http.client.parse_headers(answer)
+                if len(status_line) < 2:
+                    raise PartError(Code.STREAM_CUT, f"The engine gave no answer to an exec in {self._container}")
+                status = int(status_line[1])
+                if status not in {101, 200}:
+                    message = answer.read(min(int(headers.get("Content-Length") or 0), 4096)) or b""
+                    raise refused(status, message.decode(errors="replace"), self._container)
+        self._frames.settle(lambda: self._pid_line is None)
+
+    def _stderr(self, data: bytes) -> None:
+        if self._pid_line is None:
+            self._on_stderr(data)
+            return
+        line, newline, rest = (self._pid_line + data).partition(b"\n")
+        if not newline and len(line) < _PID_LINE_LIMIT:
+            self._pid_line = line
+            return
+        self._pid_line = None
+        if newline and line.isdigit():
+            self.pid = int(line)
+            data = rest
+        else:
+            data = line + newline + rest
+        if data:
+            self._on_stderr(data)
+
+
+@contextlib.asynccontextmanager
+async def executing(process: ExecProcess) -> AsyncIterator[ExecProcess]:
+    """Start the process; leaving the block ends it, whatever happened."""
+    try:
+        await process.start()
+        yield process
+    finally:
+        await see_through(process.close())
+
+
+async def _create(client: Client, container: str, arguments: Sequence[str], command: Command) -> str:
+    wanted = {
+        "AttachStdin": False,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Tty": False,
+        "Cmd": list(arguments),
+        "User": command.user,
+        "Env": [f"{name}={value}" for name, value in command.environment.items()],
+    }
+    answer = await client.request(f"containers/{container}/exec", "POST", container=container, data=wanted)
+    return str(answer["Id"])

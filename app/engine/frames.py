@@ -1,0 +1,111 @@
+"""The engine's multiplexed output: frames of an 8-byte header and a payload, two streams over one connection.
+
+Header, by the engine's API documentation ("Attach to a container", stream format): one byte stream id (1 standard
+output, 2 standard error), three zero bytes, four bytes payload length, big endian.
+"""
+
+import ssl
+import struct
+from collections.abc import Callable
+
+from app.engine.connection import Connection
+from app.errors import Code, PartError
+
+_HEADER = struct.Struct(">BxxxL")
+_STDOUT, _STDERR = 1, 2
+
+
+class FrameReader:
+    """Give standard output into the caller's buffers, and standard error to a callback."""
+
+    def __init__(self, connection: Connection, container: str, on_stderr: Callable[[bytes], None]) -> None:
+        self._connection = connection
+        self._container = container
+        self._on_stderr = on_stderr
+        self._header = memoryview(bytearray(_HEADER.size))
+        self._header_got = 0
+        self._left = 0
+        self._failure: PartError | None = None
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer as far as the stream goes, blocking; 0 at its end.
+
+        Raises PartError STREAM_CUT, STREAM_STALLED, STREAM_MALFORMED or, where it was aborted, TAR_FAILED; what came
+        before the fault is given first.
+        """
+        if self._failure is not None:
+            raise self._failure
+        filled = 0
+        try:
+            with self._connection.reading():
+                while filled < len(buffer) and self._next_payload():
+                    filled += self._payload(buffer[filled : filled + self._left])
+        except PartError as error:
+            self._failure = error
+            if not filled:
+                raise
+        return filled
+
+    def _payload(self, part: memoryview) -> int:
+        """Read some payload of the frame; where the part ends the frame, the next header comes in the same call."""
+        sock = self._connection.socket
+        if len(part) < self._left or isinstance(sock, ssl.SSLSocket):
+            received = sock.recv_into(part)
+        else:
+            received = sock.recvmsg_into([part, self._header])[0]
+        if not received:
+            raise self._cut(f"{self._left} bytes of a frame are missing")
+        got = min(received, len(part))
+        self._header_got = received - got
+        self._left -= got
+        return got
+
+    def settle(self, enough: Callable[[], bool]) -> None:
+        """Take in standard error until it is enough, the first payload of standard output waits, or all has ended."""
+        with self._connection.reading():
+            while not enough() and not self._left and self._next_frame():
+                pass
+
+    def _next_payload(self) -> bool:
+        """Go on to the next payload of standard output; False at the end of the stream."""
+        while not self._left:
+            if not self._next_frame():
+                return False
+        return True
+
+    def _next_frame(self) -> bool:
+        if not self._read_header():
+            return False
+        stream, self._left = _HEADER.unpack(self._header)
+        self._header_got = 0
+        if stream == _STDERR:
+            self._read_stderr()
+        elif stream != _STDOUT:
+            raise PartError(
+                Code.STREAM_MALFORMED,
+                f"The engine sent stream {stream} for {self._container}, where only 1 and 2 exist",
+            )
+        return True
+
+    def _read_header(self) -> bool:
+        while self._header_got < len(self._header):
+            received = self._connection.socket.recv_into(self._header[self._header_got :])
+            if not received:
+                self._connection.check()
+                if self._header_got:
+                    raise self._cut("it ended inside the header of a frame")
+                return False
+            self._header_got += received
+        return True
+
+    def _read_stderr(self) -> None:
+        while self._left:
+            data = self._connection.socket.recv(min(self._left, 1 << 16))
+            if not data:
+                raise self._cut(f"{self._left} bytes of a frame are missing")
+            self._left -= len(data)
+            self._on_stderr(data)
+
+    def _cut(self, how: str) -> PartError:
+        self._connection.check()
+        return PartError(Code.STREAM_CUT, f"The stream from {self._container} was cut: {how}")

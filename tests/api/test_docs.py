@@ -1,0 +1,105 @@
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from app.errors import MEANINGS, Code
+
+LOADED = re.compile(r"""(?:src|href)\s*=\s*["']([^"']+)["']""")
+
+
+def operations(app: FastAPI) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in app.openapi()["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+async def test_the_documentation_loads_nothing_from_another_host(stranger: httpx2.AsyncClient) -> None:
+    page = await stranger.get("/docs")
+    assert page.status_code == 200
+    assert not re.search(r"https?:|//", page.text)
+    addresses = LOADED.findall(page.text)
+    assert len(addresses) >= 4
+    for address in addresses:
+        response = await stranger.get(urljoin("/docs", address))
+        assert response.status_code == 200, address
+        assert response.content
+    script = await stranger.get("/assets/docs.js")
+    assert "http" not in script.text.replace("another host", "")
+
+
+async def test_the_browser_is_told_to_load_nothing_from_another_host(stranger: httpx2.AsyncClient) -> None:
+    policy = (await stranger.get("/docs")).headers["content-security-policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == "'self'"
+    assert rules["connect-src"] == "'self'"
+    assert "http" not in policy
+    assert "<script>" not in (await stranger.get("/docs")).text
+
+
+async def test_the_start_page_leads_to_the_documentation(stranger: httpx2.AsyncClient) -> None:
+    response = await stranger.get("/", follow_redirects=True)
+    assert response.url.path == "/docs"
+    assert response.status_code == 200
+
+
+def test_operations_keep_their_names(app: FastAPI) -> None:
+    assert {operation["operationId"]: name for name, operation in operations(app)} == {
+        "health": "get /health",
+        "ready": "get /ready",
+        "create_backup": "post /api/config/backup",
+        "list_backups": "get /api/config/backups",
+        "get_backup": "get /api/config/backups/{backup_id}",
+        "delete_backup": "delete /api/config/backups/{backup_id}",
+        "download_backup": "get /api/config/backups/{backup_id}/download",
+        "verify_backup": "post /api/config/backups/{backup_id}/verify",
+        "list_contents": "get /api/config/backups/{backup_id}/contents",
+        "list_encrypted_contents": "post /api/config/backups/{backup_id}/contents",
+        "list_jobs": "get /api/jobs",
+        "get_job": "get /api/jobs/{job_id}",
+        "cancel_job": "post /api/jobs/{job_id}/cancel",
+    }
+
+
+def test_every_operation_is_described_with_examples(app: FastAPI) -> None:
+    schemas = app.openapi()["components"]["schemas"]
+
+    def has_example(content: dict[str, Any]) -> bool:
+        reference = content["schema"].get("$ref", "").rpartition("/")[2]
+        return "examples" in content or "example" in schemas.get(reference, {})
+
+    for name, operation in operations(app):
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert len(operation["tags"]) == 1, name
+        contents = [response.get("content", {}) for response in operation["responses"].values()]
+        contents.append(operation.get("requestBody", {}).get("content", {}))
+        for media_type, content in [item for found in contents for item in found.items()]:
+            assert "json" not in media_type or has_example(content), (name, media_type)
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description") or parameter["schema"].get("description"), (name, parameter)
+
+
+def test_every_error_is_listed_under_its_status_with_an_example(app: FastAPI) -> None:
+    for name, operation in operations(app):
+        for status, response in operation["responses"].items():
+            problem = response.get("content", {}).get("application/problem+json")
+            assert int(status) < 400 or problem or status == "503", (name, status)
+            for code, example in (problem or {"examples": {}})["examples"].items():
+                meaning = MEANINGS[Code(code)]
+                assert str(meaning.status) == status, (name, code)
+                assert example["value"]["code"] == code
+                assert code in response["description"]
+
+
+@pytest.mark.parametrize("operation_id", ["create_backup", "verify_backup", "list_encrypted_contents"])
+def test_the_documentation_marks_a_passphrase_as_one(app: FastAPI, operation_id: str) -> None:
+    [operation] = [operation for _, operation in operations(app) if operation["operationId"] == operation_id]
+    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    passphrase = app.openapi()["components"]["schemas"][reference]["properties"]["passphrase"]
+    assert (passphrase["type"], passphrase["format"], passphrase["writeOnly"]) == ("string", "password", True)

@@ -1,0 +1,75 @@
+"""The worker process: takes jobs off the queue, one at a time."""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+from arq.worker import Worker, func
+
+from app.errors import Code, InputError
+from app.jobs.address import parse_redis_url
+from app.jobs.arq_queue import ArqQueue, worker_settings
+from app.jobs.records import JobKind
+from app.jobs.rooms import namespace_of
+from app.logs import configure_logging
+from app.settings import Settings
+from workers.backup import backup
+from workers.maintenance import recover_cell
+from workers.running import run_job
+from workers.tools import Tools, open_tools
+from workers.verify import verify_archive
+
+Context = dict[str, Any]
+
+
+async def run_backup(ctx: Context, *, job_id: str) -> None:
+    """Run a queued backup."""
+    await run_job(ctx["tools"], job_id, backup)
+
+
+async def run_verify(ctx: Context, *, job_id: str) -> None:
+    """Run a queued verification."""
+    await run_job(ctx["tools"], job_id, verify_archive)
+
+
+async def work(settings: Settings) -> None:
+    """Work until told to stop; raises InputError INVALID_SETTING where the settings don't fit."""
+    if settings.redis_url is None:
+        hint = "Set it, or run 'cell-backup serve', which starts a server of its own."
+        raise InputError(Code.INVALID_SETTING, "CELL_BACKUP_REDIS_URL is not set.", hint=hint)
+    redis_url = settings.redis_url.get_secret_value()
+    async with AsyncExitStack() as stack:
+        tools = await stack.enter_async_context(open_tools(settings, redis_url))
+        worker = _worker(settings, redis_url, tools)
+        stack.push_async_callback(worker.close)
+        with suppress(asyncio.CancelledError):  # how arq says that a signal ended it
+            await worker.async_run()
+
+
+def _worker(settings: Settings, redis_url: str, tools: Tools) -> Worker:
+    namespace = namespace_of(settings.cell_root)
+
+    async def startup(ctx: Context) -> None:
+        ctx["tools"] = tools
+        await recover_cell(tools)
+        if isinstance(tools.jobs.queue, ArqQueue):
+            await tools.jobs.queue.forget_orphans()
+
+    return Worker(
+        functions=[func(run_backup, name=JobKind.BACKUP), func(run_verify, name=JobKind.VERIFY)],
+        on_startup=startup,
+        **worker_settings(settings, parse_redis_url(redis_url), namespace=namespace, handle_signals=True),
+    )
+
+
+def main() -> None:
+    """Run the worker process."""
+    settings = Settings()
+    configure_logging(settings.log_level)
+    logging.getLogger("arq").setLevel(logging.WARNING)  # its own lines would show every argument
+    asyncio.run(work(settings))
+
+
+if __name__ == "__main__":
+    main()

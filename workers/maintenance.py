@@ -1,0 +1,34 @@
+"""What a worker does before its first job: it finishes what a dead one left behind."""
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from app.engine.journal import recover
+
+from app.errors import MEANINGS, Code
+from app.jobs.records import JobFault, JobState
+from workers.tools import Tools
+
+log = logging.getLogger("cell_backup.worker")
+
+
+async def recover_cell(tools: Tools) -> None:
+    """Let quiesced containers run again, remove partial files, and end the jobs that nobody works on any more.
+
+    Holds the cell's lease meanwhile: so it waits until a dead worker's lease is over, and never disturbs a live one.
+    """
+    async with tools.jobs.leases.hold(tools.cell, "recovery", on_lost=lambda: None):
+        for line in await recover(tools.journal, tools.engine):
+            log.warning("recovery: %s", line)
+        for name in tools.store.sweep():
+            log.warning("recovery: removed the unfinished file %s", name)
+        for job in await tools.jobs.store.active():
+            if job.state is not JobState.RUNNING:
+                continue
+            message = "The worker died while the job ran."
+            fault = JobFault(Code.WORKER_LOST, message, MEANINGS[Code.WORKER_LOST].hint)
+            ended = replace(job, state=JobState.FAILED, error=fault, finished_at=datetime.now(UTC))
+            await tools.jobs.store.update(ended)
+            await tools.jobs.secrets.drop(job.job_id)
+            log.warning("recovery: job %s ended as %s", job.job_id, Code.WORKER_LOST)
