@@ -9,7 +9,8 @@ from arq.worker import Worker, func
 
 from app.errors import Code, InputError
 from app.jobs.address import parse_redis_url
-from app.jobs.arq_queue import ArqQueue, worker_settings
+from app.jobs.arq_queue import ArqQueue
+from app.jobs.arq_worker import close_worker, worker_settings
 from app.jobs.records import JobKind
 from app.jobs.rooms import namespace_of
 from app.logs import configure_logging
@@ -42,7 +43,7 @@ async def work(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         tools = await stack.enter_async_context(open_tools(settings, redis_url))
         worker = _worker(settings, redis_url, tools)
-        stack.push_async_callback(worker.close)
+        stack.push_async_callback(close_worker, worker)
         with suppress(asyncio.CancelledError):  # how arq says that a signal ended it
             await worker.async_run()
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from app.engine.journal import recover
-
 from app.errors import MEANINGS, Code
 from app.jobs.records import JobFault, JobState
 from workers.tools import Tools

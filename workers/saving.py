@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 
-from app.engine.journal import quiesced
-
 from app.archive.files import FileMembers
 from app.archive.parts import Part, PartFault, PartOutcome, PartResult, fault_of
 from app.archive.relay import TarRelay
@@ -12,6 +10,8 @@ from app.archive.writer import ArchiveWriter
 from app.cell.files import ComponentFiles
 from app.cell.services import Volume
 from app.engine.base import ReadEnd, VolumeStream
+from app.engine.journal import quiesced
+from app.engine.shield import see_through
 from app.errors import Code, PartError
 from workers.running import JobRun
 
@@ -120,8 +120,16 @@ class VolumeSaver:
             await self._hook("pre", volume.pre)
             async with quiesced(tools.engine, tools.journal, volume.container, volume.quiesce):
                 await self._read()
-        finally:
-            await self._hook("post", volume.post)
+        except BaseException:
+            await see_through(self._post_after_failure())
+            raise
+        await self._hook("post", volume.post)
+
+    async def _post_after_failure(self) -> None:
+        try:
+            await self._hook("post", self._volume.post)
+        except PartError as error:
+            self._warnings.append(error.message)
 
     async def _hook(self, name: str, command: tuple[str, ...]) -> None:
         """Run a command in the container; PartError HOOK_FAILED where it does not exit with 0."""

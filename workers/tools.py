@@ -1,5 +1,6 @@
 """What every job works with; opened once a worker."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from app.catalog.local import LocalStore
 from app.cell.layout import Layout, load_layout
 from app.engine.base import Engine
 from app.engine.docker import DockerEngine
+from app.engine.endpoint import Endpoint
 from app.jobs.rooms import Jobs, open_jobs
 from app.settings import Settings
 
@@ -34,7 +36,7 @@ class Tools:
 @asynccontextmanager
 async def open_tools(settings: Settings, redis_url: str) -> AsyncIterator[Tools]:
     """Open everything a worker needs and give it back afterwards."""
-    engine = DockerEngine(stall_timeout=settings.stall_timeout)
+    engine = DockerEngine(Endpoint.resolve(os.environ), stall_seconds=settings.stall_timeout)
     try:
         async with open_jobs(settings, redis_url, patient=True) as jobs:
             yield Tools(

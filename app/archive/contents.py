@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import BinaryIO
 
-from app.archive.headers import Member
-from app.archive.reader import TarReader, tar_stream
+from app.archive.headers import MalformedTarError
+from app.archive.reader import ReadMember, TarReader, tar_stream
+from app.archive.sparse import real_size
+from app.errors import ArchiveError, Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +33,20 @@ def list_members(
     Reads the archive from its beginning as far as it must: 300 MB a second.
     """
     reader = TarReader(tar_stream(file, data_key))
-    described = (_describe(read.member) for read in reader.members())
+    described = (_describe(read) for read in reader.members())
     wanted = (info for info in described if info.path.startswith(prefix))
-    return list(islice(wanted, offset, offset + limit))
+    try:
+        return list(islice(wanted, offset, offset + limit))
+    except MalformedTarError as error:
+        raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The tar stream is malformed: {error}.") from error
 
 
-def _describe(member: Member) -> MemberInfo:
-    size = member.records.get(b"GNU.sparse.realsize")
+def _describe(read: ReadMember) -> MemberInfo:
+    member = read.member
     return MemberInfo(
         path=_text(member.name),
         kind=member.kind_name,
-        size=int(size) if size else member.size,
+        size=real_size(read.block, member.records) or member.size,
         mode=f"{member.mode & 0o7777:04o}",
         uid=member.uid,
         gid=member.gid,

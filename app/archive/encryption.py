@@ -109,7 +109,7 @@ def decrypt(file: BinaryIO, envelope: Envelope, data_key: bytes) -> Iterator[byt
             plain = fernet.decrypt(line[:-1])
         except InvalidToken as error:
             raise ArchiveError(Code.ARCHIVE_DAMAGED, f"Chunk {index} is damaged.") from error
-        last = _check_chunk(plain, envelope.archive_id, index)
+        last = _check_chunk(plain, envelope, index)
         yield plain[_CHUNK_HEAD:]
         index += 1
     if not last:
@@ -122,13 +122,16 @@ def _refuse_unended(line: bytes, longest: int, index: int) -> None:
     raise ArchiveError(Code.ARCHIVE_TRUNCATED, f"The archive ends in the middle of chunk {index}.")
 
 
-def _check_chunk(plain: bytes, archive_id: bytes, index: int) -> bool:
+def _check_chunk(plain: bytes, envelope: Envelope, index: int) -> bool:
     """Tell whether the chunk is the last one; ArchiveError where it does not belong here."""
     if len(plain) < _CHUNK_HEAD or plain[24] > 1:
         raise ArchiveError(Code.ARCHIVE_DAMAGED, f"Chunk {index} is malformed.")
-    if plain[:16] != archive_id:
+    if plain[:16] != envelope.archive_id:
         raise ArchiveError(Code.ARCHIVE_DAMAGED, f"Chunk {index} belongs to another archive.")
     found = int.from_bytes(plain[16:24], "big")
     if found != index:
         raise ArchiveError(Code.ARCHIVE_DAMAGED, f"Chunk {found} stands where chunk {index} belongs.")
-    return plain[24] == 1
+    size, last = len(plain) - _CHUNK_HEAD, plain[24] == 1
+    if size > envelope.chunk or (size < envelope.chunk and not last):
+        raise ArchiveError(Code.ARCHIVE_DAMAGED, f"Chunk {index} has {size} bytes, not what the first line says.")
+    return last

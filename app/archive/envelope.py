@@ -39,7 +39,7 @@ class Slot(BaseModel):
     r: Annotated[int, Field(ge=1, le=64)]
     p: Annotated[int, Field(ge=1, le=16)]
     salt: Annotated[str, Field(min_length=1, max_length=256)]
-    key: Annotated[str, Field(min_length=1, max_length=1024)]
+    key: Annotated[str, Field(pattern="^[A-Za-z0-9_=-]{1,1024}$")]
 
     def wrapping_key(self, passphrase: str) -> Fernet:
         """Derive the key that wraps the data key; ArchiveError ARCHIVE_HOSTILE where that costs too much."""
@@ -50,7 +50,10 @@ class Slot(BaseModel):
         except ValueError as error:
             raise ArchiveError(Code.ARCHIVE_DAMAGED, "A key slot of the archive is damaged.") from error
         secret = normalised(passphrase)
-        derived = Scrypt(salt=salt, length=32, n=self.n, r=self.r, p=self.p).derive(secret)
+        try:
+            derived = Scrypt(salt=salt, length=32, n=self.n, r=self.r, p=self.p).derive(secret)
+        except MemoryError as error:  # too little of it, or an n that OpenSSL does not take with this r
+            raise ArchiveError(Code.ARCHIVE_HOSTILE, "The archive's key derivation cannot be done here.") from error
         return Fernet(base64.urlsafe_b64encode(derived))
 
 
@@ -58,7 +61,7 @@ class _Line(BaseModel):
     model_config = ConfigDict(strict=True)
 
     format: Literal["cell-backup"]
-    version: int
+    version: Annotated[int, Field(ge=1, le=VERSION)]
     id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     chunk: Annotated[int, Field(ge=1, le=_MAX_CHUNK)]
     slots: Annotated[list[Slot], Field(min_length=1, max_length=16)]
@@ -90,10 +93,19 @@ class Envelope:
         """Give the data key, after 0.3 s of scrypt a slot; ArchiveError PASSPHRASE_WRONG where none opens."""
         for slot in self.slots:
             try:
-                return slot.wrapping_key(passphrase).decrypt(slot.key)
+                data_key = slot.wrapping_key(passphrase).decrypt(slot.key)
             except InvalidToken:
                 continue
+            return _checked(data_key)
         raise ArchiveError(Code.PASSPHRASE_WRONG, "The passphrase does not open this archive.")
+
+
+def _checked(data_key: bytes) -> bytes:
+    try:
+        Fernet(data_key)
+    except ValueError as error:
+        raise ArchiveError(Code.ARCHIVE_DAMAGED, "A key slot of the archive holds no key.") from error
+    return data_key
 
 
 def normalised(passphrase: str) -> bytes:

@@ -32,6 +32,7 @@ class FileMembers:
     """Write files below one root into a tar stream; remembers inodes, so that a second name becomes a hard link."""
 
     def __init__(self, root: Path, out: Out, sums: SumsSpool, meter: Meter) -> None:
+        self.damaged: list[str] = []
         self._root = root
         self._out = out
         self._sums = sums
@@ -41,7 +42,7 @@ class FileMembers:
     def add(self, entry: Entry) -> str | None:
         """Write one entry; give a warning where it changed or vanished meanwhile.
 
-        Raises PartError FILE_UNREADABLE; then nothing of the entry was written.
+        Raises PartError FILE_UNREADABLE; then nothing of the entry was written, or it is the last in `damaged`.
         """
         path = os.fsencode(entry.path)
         self._meter.current = entry.path.encode("utf-8", "backslashreplace").decode()
@@ -85,27 +86,35 @@ class FileMembers:
         member.records.update(_xattrs(descriptor))
         first = os.read(descriptor, min(_PIECE, before.st_size + 1)) if before.st_size else b""
         self._out(headers.encode(member))
+        self._contents(descriptor, path, before.st_size, first)
         if before.st_nlink > 1:
             self._first_names[inode] = path
-        self._contents(descriptor, path, before.st_size, first)
         after = os.fstat(descriptor)
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             return f"{self._meter.current} changed while it was read"
         return None
 
     def _contents(self, descriptor: int, path: bytes, size: int, piece: bytes) -> None:
-        """Write exactly `size` bytes: a file that shrinks is filled up with zeros, one that grows is cut."""
+        """Write exactly `size` bytes: a file that shrinks is filled up with zeros, one that grows is cut.
+
+        What a disk refuses to give becomes zeros too; then the file is damaged and has no checksum line.
+        """
         digest = hashlib.sha256()
-        left = size
+        left, fault = size, None
         while left:
             piece = piece[:left] or bytes(min(left, _PIECE))
             digest.update(piece)
             self._out(piece)
             self._meter.bytes += len(piece)
             left -= len(piece)
-            if left:
-                piece = os.read(descriptor, min(left, _PIECE))
+            try:
+                piece = os.read(descriptor, min(left, _PIECE)) if left and fault is None else b""
+            except OSError as error:
+                fault, piece = error, b""
         self._out(bytes(headers.padding(size)))
+        if fault is not None:
+            self.damaged.append(path.decode("utf-8", "backslashreplace"))
+            raise fault
         self._sums.add(line(digest.hexdigest(), path))
         self._meter.files += 1
 
@@ -131,4 +140,8 @@ def _xattrs(file: Path | int, *, follow: bool = True) -> headers.Records:
         if error.errno in _NO_XATTRS:
             return {}
         raise
-    return {b"SCHILY.xattr." + os.fsencode(name): value for name, value in values.items()}
+    # a record's key ends at its first '=', so GNU tar writes one in a name as %3D
+    return {
+        b"SCHILY.xattr." + os.fsencode(name).replace(b"%", b"%25").replace(b"=", b"%3D"): value
+        for name, value in values.items()
+    }

@@ -7,6 +7,7 @@ A header block, offsets in bytes:
     265 uname 32      297 gname 32   329 devmajor 8 337 devminor 8 345 prefix 155
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -31,6 +32,7 @@ NAME_FIELD = 100
 PREFIX_FIELD = 155
 POSIX_MAGIC = b"ustar\x0000"
 _OCTAL_LIMIT = {8: 8**7, 12: 8**11}
+_PLAIN_NUMBERS = re.compile(rb"(?:[0-7]{7}[\0 ]){3}(?:[0-7]{11}[\0 ]){2}")
 _KIND_NAMES = {
     REGULAR: "file",
     OLD_REGULAR: "file",
@@ -208,6 +210,18 @@ def decode(block: bytes, records: Records) -> Member:
         link=records.get(b"linkpath") or text(block[157:257]),
         records=records,
     )
+
+
+def check_facts(block: bytes, records: Records) -> None:
+    """Raise MalformedTarError where `decode` would: for a number or a time that cannot be read."""
+    if not _PLAIN_NUMBERS.fullmatch(block, 100, 148):
+        for start, end in ((100, 108), (108, 116), (116, 124), (124, 136), (136, 148)):
+            number(block[start:end])
+    if records:
+        for key in records.keys() & {b"uid", b"gid", b"size"}:
+            decimal(records[key])
+        if mtime := records.get(b"mtime"):
+            nanoseconds(mtime)
 
 
 def decimal(raw: bytes) -> int:

@@ -43,6 +43,12 @@ class Manifest:
     version: int = FORMAT_VERSION
 
 
+@dataclass(frozen=True, slots=True)
+class _Versioned:
+    version: int
+
+
+_VERSIONED = TypeAdapter(_Versioned)
 _HEADER = TypeAdapter(Header)
 _MANIFEST = TypeAdapter(Manifest)
 _Document = TypeVar("_Document", Header, Manifest)
@@ -76,9 +82,11 @@ def load_manifest(raw: bytes) -> Manifest:
 
 def _load(adapter: TypeAdapter[_Document], raw: bytes, name: str) -> _Document:
     try:
+        # a newer document may have other fields: its version is looked at before them
+        version = _VERSIONED.validate_json(raw).version
+        if version > FORMAT_VERSION:
+            raise ArchiveError(Code.ARCHIVE_TOO_NEW, f"The archive has format version {version}.")
         document = adapter.validate_json(raw)
     except ValidationError as error:
         raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The archive's {name} is damaged.") from error
-    if document.version > FORMAT_VERSION:
-        raise ArchiveError(Code.ARCHIVE_TOO_NEW, f"The archive has format version {document.version}.")
     return document

@@ -204,6 +204,8 @@ class TarRelay:
 
     def _member(self, start: int, end: int) -> int | None:
         """Relay the member that begins here, as far as it is in the buffer; None where its headers are not whole."""
+        if self._zero_blocks == 2:
+            return self._zero_block(start, end)
         view, at, group = self._view, start, HeaderGroup()
         while True:
             if end - at < BLOCK:
@@ -236,10 +238,10 @@ class TarRelay:
     def _zero_block(self, at: int, end: int) -> int:
         """Keep the volume's end of archive out of ours; after its second block only zeros may follow."""
         self._emit(at)
-        self._zero_blocks = min(self._zero_blocks + 1, 2)
-        after = at + BLOCK if self._zero_blocks == 1 else end
+        after = end if self._zero_blocks else at + BLOCK
         if bytes(self._view[at:after]).count(0) != after - at:
             raise MalformedTarError("something follows its end-of-archive blocks")
+        self._zero_blocks = min(self._zero_blocks + 1, 2)
         self._start = after
         return after
 

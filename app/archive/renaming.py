@@ -42,22 +42,28 @@ class HeaderGroup:
         kind = block[156]
         if kind not in _KNOWN:
             raise MalformedTarError(f"a member has the unknown type {chr(kind)!r}")
+        records = headers.parse_records(self.pax) if self.pax else {}
+        headers.check_facts(block, records)
         # most extended headers hold times and attributes only: those pass as they are
-        told = b"path=" in self.pax or b"size=" in self.pax or b"GNU.sparse" in self.pax
-        records = headers.parse_records(self.pax) if told else {}
+        if b"path=" not in self.pax and b"size=" not in self.pax and b"GNU.sparse" not in self.pax:
+            records = {}
         name = self._name(records)
         size = headers.decimal(records[b"size"]) if b"size" in records else headers.number(block[124:136])
         if size and kind not in _FILES:
             raise MalformedTarError(f"{name[:80]!r} has data that its type does not have")
         if not 0 <= size <= _MAX_SIZE:
             raise MalformedTarError(f"{name[:80]!r} claims to have {size} bytes")
-        link = self._link(records) if kind == headers.HARD_LINK else b""
+        path = inner_path(name)
+        link = inner_path(self._link(records)) if kind == headers.HARD_LINK else b""
+        is_folder = kind == headers.DIRECTORY or (kind in _FILES and name.endswith(b"/"))
+        if (not path and not is_folder) or (not link and kind == headers.HARD_LINK):
+            raise MalformedTarError("something other than a directory stands for the volume itself")
         return Description(
             name=name,
-            path=inner_path(name),
-            link=inner_path(link) if link else b"",
+            path=path,
+            link=link,
             size=size,
-            is_file=kind in _FILES and not name.endswith(b"/"),
+            is_file=kind in _FILES and not is_folder,
             records=records,
             checksum=total,
         )
@@ -91,7 +97,7 @@ def inner_path(name: bytes) -> bytes:
     path = name[2:] if name.startswith(b"./") else name
     if path == b".":
         path = b""
-    if not name or path.startswith(b"/") or (b".." in path and b".." in path.split(b"/")):
+    if not name or path.startswith(b"/") or b"\0" in path or (b".." in path and b".." in path.split(b"/")):
         raise MalformedTarError(f"a member is called {name[:80]!r}")
     return path
 

@@ -8,7 +8,7 @@ condensed data in the archive. Three notations exist: a map at the head of the d
 import hashlib
 from collections.abc import Sequence
 
-from app.archive.headers import BLOCK, MalformedTarError, Records, decimal, number
+from app.archive.headers import BLOCK, GNU_SPARSE, MalformedTarError, Records, decimal, number
 
 Map = list[tuple[int, int]]
 
@@ -107,6 +107,14 @@ def _numbers(head: bytes) -> tuple[list[int] | None, int]:
     if len(head) < end:
         return None, 0
     return [decimal(line) for line in lines[1 : count + 1]], end
+
+
+def real_size(block: bytes, records: Records) -> int | None:
+    """Give the bytes of a sparse member's expanded contents, or None where the member is not sparse."""
+    if block[156] == GNU_SPARSE:
+        return number(block[483:495])
+    size = records.get(b"GNU.sparse.realsize") or records.get(b"GNU.sparse.size")
+    return None if size is None else decimal(size)
 
 
 def sparse_hash(records: Records) -> SparseHash | None:

@@ -50,6 +50,7 @@ class _Found:
     header: Header | None = None
     manifest: Manifest | None = None
     sums_seen: bool = False
+    misfits: int = 0
     unlisted: list[str] = field(default_factory=list)
 
 
@@ -118,11 +119,7 @@ def _whole(reader: TarReader) -> bytes:
 def _hashed(found: _Found, meter: Meter, read: ReadMember, reader: TarReader, keep_going: Callable[[], None]) -> bytes:
     """Give the checksum line that the member's contents deserve."""
     member = read.member
-    digest: hashlib._Hash | SparseHash
-    if member.kind == headers.GNU_SPARSE:
-        digest = old_gnu_sparse_hash(read.block, read.extensions)
-    else:
-        digest = sparse_hash(member.records) or hashlib.sha256()
+    digest = _hasher(read)
     found.files += 1
     meter.files += 1
     whole = True
@@ -135,9 +132,22 @@ def _hashed(found: _Found, meter: Meter, read: ReadMember, reader: TarReader, ke
         found.bytes += len(piece)
         meter.bytes += len(piece)
     try:
-        return line(digest.hexdigest() if whole else "damaged", member.name)
+        if whole:
+            return line(digest.hexdigest(), member.name)
     except MalformedTarError:
-        return line("damaged", member.name)
+        pass
+    found.misfits += 1
+    return line("damaged", member.name)
+
+
+def _hasher(read: ReadMember) -> "hashlib._Hash | SparseHash":
+    try:
+        if read.member.kind == headers.GNU_SPARSE:
+            return old_gnu_sparse_hash(read.block, read.extensions)
+        return sparse_hash(read.member.records) or hashlib.sha256()
+    except MalformedTarError as error:
+        name = read.member.name.decode("utf-8", "backslashreplace")
+        raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The tar stream is malformed at {name}: {error}.") from error
 
 
 def _compare(sums: SumsSpool, listed: Iterator[memoryview]) -> list[str]:
@@ -184,6 +194,8 @@ def _conclude(found: _Found) -> None:
     if not found.members:
         raise ArchiveError(Code.ARCHIVE_FOREIGN, "The archive is empty.")
     if found.header is None:
+        if found.misfits:
+            raise ArchiveError(Code.ARCHIVE_DAMAGED, "A sparse member does not have the data that its map says.")
         return
     if found.manifest is None:
         raise ArchiveError(Code.ARCHIVE_TRUNCATED, "The archive has no manifest, which comes last.")

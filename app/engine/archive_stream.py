@@ -35,10 +35,12 @@ class ArchiveStream:
         path: str,
         *,
         stall_seconds: float,
+        running: bool,
         look: Callable[[], Awaitable[tuple[str, ...]]],
     ) -> None:
         self._container = container
         self._path = path
+        self._running = running
         self._look = look
         self._connection = Connection(endpoint, container, stall_seconds=stall_seconds)
         self._answer: http.client.HTTPResponse | None = None
@@ -79,10 +81,10 @@ class ArchiveStream:
         self._connection.abort()
 
     async def end(self) -> ReadEnd:
-        """Say what is known of how it ended; a file that shrank makes it `resumable`."""
+        """Say what is known of how it ended; a file that shrank in a running container makes it `resumable`."""
         warnings = await self._look()
         whole = len(self._last) == _END_OF_ARCHIVE and not any(self._last)
-        if whole:
+        if whole or not self._running:
             return ReadEnd(None, warnings)
         return ReadEnd(None, (*warnings, "a file shrank while it was read, which ended the archive"), resumable=True)
 

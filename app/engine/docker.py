@@ -131,6 +131,7 @@ class DockerEngine:
             container,
             path,
             stall_seconds=self._stall_seconds,
+            running=inside is not None,
             look=self._looker(container, path, inside, sockets=True),
         )
         try:

@@ -1,13 +1,14 @@
-"""The journal of containers that were paused or stopped for a backup, so that whoever comes next lets them run again."""
+"""Holding containers still for a backup, journalled, so that whoever comes next lets them run again.
+
+The journal is a directory with one small file for each container that is held still: `<container>.json`, 0600.
+"""
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from app.engine.base import ContainerState, Engine
@@ -16,74 +17,22 @@ from app.errors import Code, PartError
 
 logger = logging.getLogger(__name__)
 
+_DONE = {"pause": "paused", "stop": "stopped"}
 _RETRY_SECONDS = (0.2, 1.0, 3.0)
 
 
-class Quiesce(StrEnum):
-    """Name the ways to keep a container still while it is read."""
-
-    NONE = "none"
-    PAUSE = "pause"
-    STOP = "stop"
-
-
-class QuiesceJournal:
-    """Keep, for one job, which containers it holds still: one JSON file, 0600, gone when there are none."""
-
-    def __init__(self, directory: Path, job_id: str) -> None:
-        self.job_id = job_id
-        self._path = directory / f"{job_id}.json"
-
-    def read(self) -> dict[str, Quiesce]:
-        """Give the containers by name; raise PartError QUIESCE_FAILED where the file cannot be understood."""
-        try:
-            held = json.loads(self._path.read_bytes())["containers"]
-            return {str(name): Quiesce(mode) for name, mode in held.items()}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PartError(Code.QUIESCE_FAILED, f"The journal {self._path} cannot be read: {error}") from error
-
-    def add(self, container: str, mode: Quiesce) -> None:
-        """Write down, durably, that the container is about to be held still; raise PartError QUIESCE_FAILED."""
-        self._write({**self.read(), container: mode})
-
-    def remove(self, container: str) -> None:
-        """Write down, durably, that the container runs again; raise PartError QUIESCE_FAILED."""
-        self._write({name: mode for name, mode in self.read().items() if name != container})
-
-    def _write(self, held: dict[str, Quiesce]) -> None:
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if held:
-                self._replace(json.dumps({"job_id": self.job_id, "containers": held}).encode())
-            else:
-                self._path.unlink(missing_ok=True)
-            _sync(self._path.parent)
-        except OSError as error:
-            raise PartError(Code.QUIESCE_FAILED, f"The journal {self._path} cannot be written: {error}") from error
-
-    def _replace(self, content: bytes) -> None:
-        fresh = self._path.with_suffix(".new")
-        with open(fresh, "wb", opener=_private) as file:  # noqa: PTH123 (Path.open has no opener)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
-
-
-@contextlib.asynccontextmanager
-async def quiesced(engine: Engine, journal: QuiesceJournal, container: str, mode: Quiesce) -> AsyncIterator[None]:
-    """Hold a running container still while the block runs, and let it run again, whatever happens; journalled.
+@asynccontextmanager
+async def quiesced(engine: Engine, journal: Path, container: str, mode: str) -> AsyncIterator[None]:
+    """Hold a running container still (`none`, `pause` or `stop`) while the block runs, and let it run again after.
 
     Only what ran before is touched. Raises PartError QUIESCE_FAILED where holding it still, or letting it run again,
     fails; in the second case the journal keeps it for `recover`. A cancelled block stays cancelled: there a failure is
     logged.
     """
-    if mode is Quiesce.NONE or (await engine.inspect(container)).state is not ContainerState.RUNNING:
+    if mode == "none" or (await engine.inspect(container)).state is not ContainerState.RUNNING:
         yield
         return
-    await see_through(asyncio.to_thread(journal.add, container, mode))
+    await see_through(asyncio.to_thread(_add, journal, container, mode))
     try:
         await _hold(engine, container, mode)
         yield
@@ -91,7 +40,7 @@ async def quiesced(engine: Engine, journal: QuiesceJournal, container: str, mode
         try:
             await see_through(_let_run(engine, journal, container, mode))
         except PartError as error:
-            logger.exception("%s", error.message)
+            logger.error("%s", error.message)  # noqa: TRY400 (expected, and said in full)
         raise
     except BaseException:
         await see_through(_let_run(engine, journal, container, mode))
@@ -100,65 +49,82 @@ async def quiesced(engine: Engine, journal: QuiesceJournal, container: str, mode
         await see_through(_let_run(engine, journal, container, mode))
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """Say what became of one container that a job left paused or stopped; `error` is None where it runs again."""
-
-    job_id: str
-    container: str
-    error: PartError | None
-
-
-async def recover(directory: Path, engine: Engine, *, alive: Collection[str] = ()) -> list[Recovered]:
-    """Let every container run again that a job left paused or stopped, except jobs that are alive; never raises.
+async def recover(journal: Path, engine: Engine) -> list[str]:
+    """Let every container run again that was left paused or stopped, and say of each what came of it; never raises.
 
     What cannot be done now stays in the journal for the next time.
     """
-    done = []
-    for path in sorted(await asyncio.to_thread(lambda: list(directory.glob("*.json")))):
-        journal = QuiesceJournal(directory, path.stem)
-        if journal.job_id in alive:
-            continue
+    lines = []
+    for path in sorted(await asyncio.to_thread(lambda: list(journal.glob("*.json")))):
+        container = path.stem
         try:
-            held = await asyncio.to_thread(journal.read)
+            mode = await asyncio.to_thread(_read, path)
+            await see_through(_let_run(engine, journal, container, mode))
         except PartError as error:
-            done.append(Recovered(journal.job_id, path.name, error))
-            continue
-        for container, mode in held.items():
-            done.append(Recovered(journal.job_id, container, await _recovered(engine, journal, container, mode)))
-    return done
+            lines.append(error.message)
+        else:
+            lines.append(f"{container} was left {_DONE[mode]} by a backup, and runs again")
+    return lines
 
 
-async def _recovered(engine: Engine, journal: QuiesceJournal, container: str, mode: Quiesce) -> PartError | None:
+async def _hold(engine: Engine, container: str, mode: str) -> None:
     try:
-        await see_through(_let_run(engine, journal, container, mode))
+        await (engine.pause(container) if mode == "pause" else engine.stop(container))
     except PartError as error:
-        return error
-    return None
-
-
-async def _hold(engine: Engine, container: str, mode: Quiesce) -> None:
-    try:
-        await (engine.pause(container) if mode is Quiesce.PAUSE else engine.stop(container))
-    except PartError as error:
-        message = f"{container} could not be {'paused' if mode is Quiesce.PAUSE else 'stopped'}: {error.message}"
+        message = f"{container} could not be {_DONE[mode]}: {error.message}"
         raise PartError(Code.QUIESCE_FAILED, message) from error
 
 
-async def _let_run(engine: Engine, journal: QuiesceJournal, container: str, mode: Quiesce) -> None:
+async def _let_run(engine: Engine, journal: Path, container: str, mode: str) -> None:
     """Undo, with some retries; a container that was removed meanwhile needs nothing."""
     for seconds in (*_RETRY_SECONDS, None):
         try:
-            await (engine.unpause(container) if mode is Quiesce.PAUSE else engine.start(container))
+            await (engine.unpause(container) if mode == "pause" else engine.start(container))
             break
         except PartError as error:
             if error.code is Code.CONTAINER_MISSING:
                 break
             if seconds is None:
-                message = f"{container} could not be let run again, which is tried again later: {error.message}"
+                message = f"{container} is left {_DONE[mode]}, which the next worker tries to mend: {error.message}"
                 raise PartError(Code.QUIESCE_FAILED, message) from error
         await asyncio.sleep(seconds)
-    await asyncio.to_thread(journal.remove, container)
+    await asyncio.to_thread(_remove, journal, container)
+
+
+def _add(journal: Path, container: str, mode: str) -> None:
+    """Write down durably that the container is about to be held still."""
+    final = journal / f"{container}.json"
+    fresh = final.with_suffix(".new")
+    try:
+        journal.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(fresh, "wb", opener=_private) as file:
+            file.write(json.dumps({"container": container, "mode": mode}).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(final)
+        _sync(journal)
+    except OSError as error:
+        raise PartError(Code.QUIESCE_FAILED, f"The journal {final} cannot be written: {error}") from error
+
+
+def _remove(journal: Path, container: str) -> None:
+    try:
+        (journal / f"{container}.json").unlink(missing_ok=True)
+        _sync(journal)
+    except OSError as error:
+        raise PartError(
+            Code.QUIESCE_FAILED, f"{container} runs again, but stays in the journal {journal}: {error}"
+        ) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        mode = str(json.loads(path.read_bytes())["mode"])
+        if mode not in _DONE:
+            raise ValueError(f"mode {mode!r}")  # noqa: TRY301 (one fate for everything that cannot be understood)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PartError(Code.QUIESCE_FAILED, f"The journal {path} cannot be understood: {error}") from error
+    return mode
 
 
 def _private(path: str, flags: int) -> int:

@@ -65,7 +65,8 @@ class TarWords:
         if exit_code not in {0, 1, 2}:
             raise self._failed(exit_code)
         if exit_code and self._path_gone:
-            raise PartError(Code.VOLUME_MISSING, f"There is no directory {self._path} in {self._container}")
+            message = f"There is no directory {self._path} in {self._container}"
+            raise PartError(Code.VOLUME_MISSING, message, exit_code=exit_code)
         if exit_code and (self._complaints or not (self._warnings or self._short_read)):
             raise self._failed(exit_code)
         return ReadEnd(exit_code, self._all_warnings(), resumable=self._short_read)
@@ -104,7 +105,8 @@ class TarWords:
 
     def _failed(self, exit_code: int) -> PartError:
         words = "; ".join(self._complaints or self._warnings[-_KEPT_COMPLAINTS:]) or "it said nothing"
-        return PartError(Code.TAR_FAILED, f"tar in {self._container} exited with {exit_code}: {words}")
+        message = f"tar in {self._container} exited with {exit_code}: {words}"
+        return PartError(Code.TAR_FAILED, message, exit_code=exit_code)
 
 
 def readable(text: str) -> str:

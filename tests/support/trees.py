@@ -7,29 +7,16 @@ one system call takes.
 import errno
 import hashlib
 import os
-import shutil
 import stat
-import subprocess
+import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 AS_ROOT = os.geteuid() == 0
-BUSYBOX = shutil.which("busybox")
 BLOCK = 4096
-
-SERVICE_FLAGS = (
-    "--format=posix",
-    "--pax-option=delete=atime,delete=ctime",
-    "--xattrs",
-    "--xattrs-include=*",
-    "--acls",
-    "--sparse",
-    "--numeric-owner",
-)
-PLAIN_EXTRACT_FLAGS = ("--numeric-owner", "--preserve-permissions")
-EXTRACT_FLAGS = ("--xattrs", "--xattrs-include=*", "--acls", *PLAIN_EXTRACT_FLAGS)
+_NOBODY = 2**32 - 1
 
 ODD_NAMES = (
     b"new\nline",
@@ -104,10 +91,8 @@ def folder(root: Path, *parts: bytes) -> Iterator[int]:
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for part in parts:
-            try:
+            with suppress(FileExistsError):
                 os.mkdir(part, dir_fd=descriptor)
-            except FileExistsError:
-                pass
             below = os.open(part, os.O_RDONLY | os.O_DIRECTORY, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = below
@@ -224,10 +209,9 @@ def _build_owners(root: Path, *, large: bool) -> None:
 def _build_xattrs(root: Path) -> None:
     at = root / "xattrs"
     at.mkdir()
-    acl = b"\x02\0\0\0" + b"".join(
-        tag.to_bytes(2, "little") + rights.to_bytes(2, "little") + who.to_bytes(4, "little")
-        for tag, rights, who in ((1, 6, 2**32 - 1), (2, 4, 1234), (4, 4, 2**32 - 1), (16, 4, 2**32 - 1), (32, 4, 2**32 - 1))
-    )
+    # linux/posix_acl_xattr.h: version 2, then tag, rights and id of owner, user 1234, group, mask and others
+    entries = ((1, 6, _NOBODY), (2, 4, 1234), (4, 4, _NOBODY), (16, 4, _NOBODY), (32, 4, _NOBODY))
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
     sets = {
         "binary": {"user.binary": b"\0\xff\n=%\n12 path=x\n", "user.empty": b""},
         "odd-name": {"user.a=b%3D": b"equals", "user.new\nline": b"1", "user.100%": b"2"},
@@ -313,7 +297,7 @@ def _facts(name: bytes, directory: int, status: os.stat_result) -> Facts:
         mtime=status.st_mtime_ns,
         size=status.st_size if kind == stat.S_IFREG else 0,
         digest=digest,
-        target=os.readlink(path) if kind == stat.S_IFLNK else b"",
+        target=os.readlink(name, dir_fd=directory) if kind == stat.S_IFLNK else b"",
         device=status.st_rdev,
         names=(),
         xattrs=tuple(sorted((key, os.getxattr(path, key, follow_symlinks=False)) for key in keys)),
@@ -349,40 +333,3 @@ def differences(before: Tree, after: Tree, *, ignoring: Sequence[str] = ()) -> l
             if old != new:
                 found.append(f"{path!r}: {name} was {old!r:.200} and is {new!r:.200}")
     return found
-
-
-def tar_of(root: Path, *flags: str) -> bytes:
-    """Make a tar of a root's contents by GNU tar, with `./` names as the service asks for them."""
-    return _run(["tar", "--create", *flags, "--file=-", f"--directory={root}", "--", "."])
-
-
-def busybox_tar_of(root: Path) -> bytes:
-    """Make the same by busybox."""
-    assert BUSYBOX is not None
-    return _run([BUSYBOX, "tar", "-c", "-f", "-", "-C", str(root), "."])
-
-
-def extract(archive: bytes, to: Path, flags: Sequence[str] = EXTRACT_FLAGS) -> Path:
-    """Extract a tar by GNU tar; as root everything is kept, owners and devices included."""
-    to.mkdir(parents=True, exist_ok=True)
-    _run(["tar", "--extract", *flags, "--file=-", f"--directory={to}"], archive)
-    return to
-
-
-def listing(archive: bytes, *flags: str) -> list[bytes]:
-    """List a tar by GNU tar, one line a member, times to the nanosecond."""
-    command = ["tar", "--list", "--verbose", "--full-time", "--numeric-owner", "--quoting-style=escape", *flags]
-    return _run([*command, "--file=-"], archive).splitlines()
-
-
-def check_sums(lines: bytes, at: Path) -> list[bytes]:
-    """Check SHA256SUMS by coreutils in a directory; gives one line a file."""
-    return _run(["sha256sum", "--check", "--strict"], lines, at).splitlines() if lines else []
-
-
-def _run(command: Sequence[str], given: bytes = b"", at: Path | None = None) -> bytes:
-    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-    done = subprocess.run(command, input=given, cwd=at, env=environment, capture_output=True, check=False)
-    complaints = b"\n".join(line[:300] for line in done.stderr.splitlines()[:10])
-    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}: {complaints!r}"
-    return done.stdout

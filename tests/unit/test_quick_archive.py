@@ -1,6 +1,9 @@
+import errno
+import gzip
 import os
 import stat
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -160,34 +163,33 @@ def test_nothing_is_left_behind_when_it_is_cut_off(
     assert leftovers(cell) == []
 
 
-def test_a_full_disk_is_told_as_such_and_leaves_nothing(cell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(JobError) as caught:
-        make_quick_archive(cell, now=NOW)
-
-    assert caught.value.code == Code.DISK_FULL
-    assert leftovers(cell) == []
-
-
-def test_a_folder_whose_directory_entry_cannot_be_made_durable_shows_no_archive(
-    cell: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("is_kind", "number", "code"),
+    [(stat.S_ISREG, errno.ENOSPC, Code.DISK_FULL), (stat.S_ISDIR, errno.EIO, Code.WRITE_FAILED)],
+)
+def test_an_archive_that_cannot_be_made_durable_is_not_shown(
+    cell: Path, monkeypatch: pytest.MonkeyPatch, is_kind: Callable[[int], bool], number: int, code: Code
 ) -> None:
     real = os.fsync
 
-    def fails_for_directories(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(5, "Input/output error")
+    def fails_for_one_kind(descriptor: int) -> None:
+        if is_kind(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
         real(descriptor)
 
-    monkeypatch.setattr(os, "fsync", fails_for_directories)
+    monkeypatch.setattr(os, "fsync", fails_for_one_kind)
     with pytest.raises(JobError) as caught:
         make_quick_archive(cell, now=NOW)
 
-    assert caught.value.code == Code.WRITE_FAILED
+    assert caught.value.code == code
     assert leftovers(cell) == []
+
+
+def test_it_ends_as_a_whole_tar_does(cell: Path) -> None:
+    plain = gzip.decompress(make_quick_archive(cell, now=NOW).path.read_bytes())
+
+    assert len(plain) % 512 == 0
+    assert plain.endswith(bytes(1024))
 
 
 def test_a_folder_that_is_no_cell_is_refused_and_left_alone(tmp_path: Path) -> None:

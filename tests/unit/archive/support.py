@@ -24,15 +24,12 @@ def go_on() -> None:
 class Feed:
     """Give a stream in pieces of the sizes told; the last size goes on for ever."""
 
-    def __init__(self, data: bytes, sizes: Iterable[int] = (EVERYTHING_AT_ONCE,), *, failure: PartError | None = None):
+    def __init__(self, data: bytes, sizes: Iterable[int] = (EVERYTHING_AT_ONCE,)) -> None:
         self._data = memoryview(data)
         self._sizes = iter(_for_ever(sizes))
-        self._failure = failure
 
     def read_into(self, buffer: memoryview) -> int:
         piece = self._data[: min(len(buffer), next(self._sizes))]
-        if not piece and self._failure is not None:
-            raise self._failure
         buffer[: len(piece)] = piece
         self._data = self._data[len(piece) :]
         return len(piece)
@@ -115,9 +112,9 @@ def members(tar: bytes) -> list[Member]:
     return [read.member for read in TarReader(iter([tar])).members()]
 
 
-def file_member(name: bytes, content: bytes, **facts: int) -> bytes:
+def file_member(name: bytes, content: bytes) -> bytes:
     """Make a whole member with contents."""
-    head = headers.encode(Member(name, size=len(content), **facts))
+    head = headers.encode(Member(name, size=len(content)))
     return head + content + bytes(headers.padding(len(content)))
 
 
