@@ -5,11 +5,12 @@ import asyncio
 import getpass
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from app import __version__
 from app.archive.encryption import decrypt
@@ -29,8 +30,8 @@ _PARTIAL = 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 where it succeeded, 1 where it failed, 2 for wrong usage, 3 where something is missing."""
-    parser = _parser()
-    parsed = parser.parse_args(arguments)
+    parsed = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _stop)
     try:
         status: int = parsed.run(parsed)
     except BackupError as error:
@@ -38,8 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"  {error.hint}", file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
-        return 128 + 2
+        return 128 + signal.SIGINT
     return status
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    # as an exception, so that what was begun is undone
+    sys.exit(128 + number)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,7 +23,7 @@ async def save_component(run: JobRun, members: FileMembers, files: ComponentFile
     """Write a component's files; one that cannot be read fails the component, and the others are still saved."""
     started = time.monotonic()
     files_before, bytes_before = run.meter.files, run.meter.bytes
-    warnings, faults = list(files.warnings), list(files.faults)
+    warnings, faults, damaged_before = list(files.warnings), list(files.faults), len(members.damaged)
     await run.threads.run(_add_all, members, files, warnings, faults, run.threads.keep_going)
     return PartResult(
         part=part,
@@ -32,6 +32,7 @@ async def save_component(run: JobRun, members: FileMembers, files: ComponentFile
         bytes=run.meter.bytes - bytes_before,
         seconds=round(time.monotonic() - started, 3),
         warnings=_bounded(warnings),
+        damaged=tuple(members.damaged[damaged_before:]),
         error=_all_in_one(faults),
     )
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from app.catalog.sidecar import dump_sidecar, load_sidecar
 from app.errors import Code, InputError, JobError
 
 _PARTIAL = ".partial"
+_OWN_PARTIAL = re.compile(r"\..+(\.tar\.gz|\.tar\.gz\.age|\.json\.[^.]+)\.partial")
 
 
 class LocalStore:
@@ -81,7 +83,7 @@ class LocalStore:
         """Remove what unfinished writers left behind; give the names removed."""
         if not self._directory.is_dir():
             return []
-        left = [path for path in self._directory.iterdir() if path.name.startswith(".") and path.suffix == _PARTIAL]
+        left = [path for path in self._directory.iterdir() if _OWN_PARTIAL.fullmatch(path.name)]
         for path in left:
             path.unlink(missing_ok=True)
         return sorted(path.name for path in left)

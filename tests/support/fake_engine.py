@@ -78,7 +78,7 @@ class FakeEngine:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._clients: dict[asyncio.StreamWriter, asyncio.StreamReader] = {}
         self._execs: dict[str, _Exec] = {}
         self.containers: dict[str, FakeContainer] = {}
         self.fault = Fault()
@@ -110,7 +110,7 @@ class FakeEngine:
         self._server.close()
         for one in self._execs.values():
             one.ended.set()
-        for writer in list(self._writers):
+        for writer in list(self._clients):
             writer.transport.abort()
         self._server = None
         if self._path is not None:
@@ -122,7 +122,7 @@ class FakeEngine:
         return self.containers[name]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        self._clients[writer] = reader
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             method, target, _ = head.split(" ", 2)
@@ -136,7 +136,7 @@ class FakeEngine:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._writers.discard(writer)
+            self._clients.pop(writer, None)
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
@@ -196,10 +196,8 @@ class FakeEngine:
         elif self.fault.start is not None:
             _json(writer, self.fault.start[0], {"message": self.fault.start[1]})
         else:
-            one.running = True
             _head(writer, 101, b"Content-Type: application/vnd.docker.raw-stream\r\nUpgrade: tcp\r\n")
             await self._run(one, writer)
-            one.running = False
 
     def _detached(self, one: _Exec) -> None:
         """Run the one command that is started detached: `kill`, with the signal and the pid at its end."""
@@ -236,7 +234,8 @@ class FakeEngine:
             raw += frame(fault.stream_id, data[at : at + fault.payload])
         one.running = True
         await self._send(writer, raw, one)
-        one.exit_code = fault.exit_code if one.exit_code is None else one.exit_code
+        if fault.cut_at is None and fault.stall_at is None:
+            one.running, one.exit_code = False, fault.exit_code
 
     async def _send(self, writer: asyncio.StreamWriter, raw: bytes, one: _Exec | None = None) -> None:
         """Send the stream up to where the fault wants it, and do there what it says."""
@@ -246,10 +245,20 @@ class FakeEngine:
             writer.write(raw[at : min(stop, at + (1 << 16))])
             await writer.drain()
         if fault.stall_at is not None:
-            await self._stall(reader, one)
+            await _stall(self._clients[writer], one)
         elif fault.cut_at is not None and fault.reset:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
+
+
+async def _stall(reader: asyncio.StreamReader, one: _Exec | None) -> None:
+    """Wait until the client goes away or the process is ended."""
+    waits = [asyncio.ensure_future(reader.read())]
+    if one is not None:
+        waits.append(asyncio.ensure_future(one.ended.wait()))  # type: ignore[arg-type]  # only their end counts
+    _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in pending:
+        wait.cancel()
 
 
 def frame(stream: int, data: bytes) -> bytes:
