@@ -19,10 +19,11 @@ from app.archive.reader import is_encrypted
 from app.archive.storage import write_all, writing
 from app.archive.verify import Report, verify
 from app.cell.quick import make_quick_archive
+from app.demo.story import run_demo
 from app.errors import BackupError, Code, InputError
 from app.logs import configure_logging
 from app.processes import banner, run_worker, serve, serve_api
-from app.settings import Settings
+from app.settings import Settings, load_settings
 
 _FAILED = 1
 _PARTIAL = 3
@@ -74,11 +75,12 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--passphrase-file", type=Path, help="take the passphrase from the first line of this file")
         if name == "decrypt":
             added.add_argument("-o", "--output", type=Path, help="where to write; '-' for standard output")
+    command("demo", _demo, "Back up a sample cell, from start to finish, and clean up.")
     return parser
 
 
 def _settings(parsed: argparse.Namespace) -> Settings:
-    settings = Settings()
+    settings = load_settings()
     if parsed.cell_root is not None:
         settings = settings.model_copy(update={"cell_root": parsed.cell_root.expanduser().absolute()})
     configure_logging(settings.log_level)
@@ -113,6 +115,11 @@ def _quick(parsed: argparse.Namespace) -> int:
     for warning in archive.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{archive.path}: {archive.files} files, {archive.bytes} bytes, no live service data")
+    return 0
+
+
+def _demo(_: argparse.Namespace) -> int:
+    run_demo()
     return 0
 
 

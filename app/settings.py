@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from app.errors import Code, InputError
 
 
 def default_state_dir() -> Path:
@@ -67,3 +69,14 @@ class Settings(BaseSettings):
     def archives_dir(self) -> Path:
         """Give the directory that holds the archives."""
         return self.backup_dir or self.cell_root / "backups"
+
+
+def load_settings() -> Settings:
+    """Read all settings; InputError INVALID_SETTING names those that don't fit, and never shows their values."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"CELL_BACKUP_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"])
+        raise InputError(Code.INVALID_SETTING, f"{wrong}.") from None
+    except SettingsError as error:
+        raise InputError(Code.INVALID_SETTING, f"{error}.") from error

@@ -2,24 +2,27 @@
 
 import asyncio
 import logging
+import sys
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from arq.worker import Worker, func
 
-from app.errors import Code, InputError
+from app.errors import BackupError, Code, InputError
 from app.jobs.address import parse_redis_url
 from app.jobs.arq_queue import ArqQueue
 from app.jobs.arq_worker import close_worker, worker_settings
 from app.jobs.records import JobKind
 from app.jobs.rooms import namespace_of
 from app.logs import configure_logging
-from app.settings import Settings
+from app.settings import Settings, load_settings
 from workers.backup import backup
 from workers.maintenance import recover_cell
 from workers.running import run_job
 from workers.tools import Tools, open_tools
 from workers.verify import verify_archive
+
+log = logging.getLogger("cell_backup.worker")
 
 Context = dict[str, Any]
 
@@ -64,13 +67,18 @@ def _worker(settings: Settings, redis_url: str, tools: Tools) -> Worker:
     )
 
 
-def main() -> None:
-    """Run the worker process."""
-    settings = Settings()
-    configure_logging(settings.log_level)
-    logging.getLogger("arq").setLevel(logging.WARNING)  # its own lines would show every argument
-    asyncio.run(work(settings))
+def main() -> int:
+    """Run the worker process; 1 where it could not begin."""
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level)
+        logging.getLogger("arq").setLevel(logging.WARNING)  # its own lines would show every argument
+        asyncio.run(work(settings))
+    except BackupError as error:
+        log.error("%s %s", error.message, error.hint)  # noqa: TRY400 - expected, and said in full
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

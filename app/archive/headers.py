@@ -199,10 +199,13 @@ def decode(block: bytes, records: Records) -> Member:
     prefix = text(block[345:500]) if block[257:265] == POSIX_MAGIC else b""
     name = text(block[:100])
     mtime = records.get(b"mtime")
+    size = decimal(records[b"size"]) if b"size" in records else number(block[124:136])
+    if size < 0:
+        raise MalformedTarError(f"a member claims to have {size} bytes")
     return Member(
         name=records.get(b"GNU.sparse.name") or records.get(b"path") or (prefix + b"/" + name if prefix else name),
         kind=block[156],
-        size=decimal(records[b"size"]) if b"size" in records else number(block[124:136]),
+        size=size,
         mode=number(block[100:108]),
         uid=decimal(records[b"uid"]) if b"uid" in records else number(block[108:116]),
         gid=decimal(records[b"gid"]) if b"gid" in records else number(block[116:124]),

@@ -87,8 +87,6 @@ class TarReader:
         if long_link:
             records.setdefault(b"linkpath", long_link)
         member = headers.decode(block, records)
-        if member.size < 0:
-            raise MalformedTarError(f"a member claims to have {member.size} bytes")
         extensions = self._extensions(block)
         self._left = member.size if member.is_file else 0
         self._pad = headers.padding(self._left)

@@ -24,6 +24,7 @@ from app.archive.renaming import (
 )
 from app.archive.sparse import SparseHash, old_gnu_sparse_hash, sparse_hash
 from app.archive.sums import SumsSpool, line
+from app.archive.typical import relay_typical
 from app.errors import Code, PartError
 
 Pieces = Sequence[memoryview | bytes]
@@ -69,7 +70,7 @@ class TarRelay:
         self._out = out
         self._sums = sums
         self._meter = meter
-        self._excluder = Excluder(exclude)
+        self._excluder = Excluder(exclude) if exclude else None
         # the member whose data is passing
         self._hash: hashlib._Hash | SparseHash | None = None
         self._name = self._path = b""
@@ -109,9 +110,11 @@ class TarRelay:
                 message = f"The container's tar stream is malformed after {where}: {error}."
                 raise PartError(Code.STREAM_MALFORMED, message) from error
             carry = bytes(view[used:filled])
+            self._meter.current = _readable(self._path)
 
     def close_cut(self, keep_going: Callable[[], None]) -> None:
         """Close a member that was cut: the rest of it becomes zeros, it is marked damaged and gets no checksum line."""
+        self._close_map()
         if self._left and not self._dropping:
             self._spoil()
         self._zero_rest(keep_going)
@@ -123,9 +126,17 @@ class TarRelay:
         """
         if self._left and not self._dropping:
             self.warnings.append(f"{_readable(self._path)} shrank while it was read; the rest of it is zeros")
+        self._close_map()
         self._zero_rest(keep_going)
         self._resume_after = self._name
         self._zero_blocks = 0
+
+    def _close_map(self) -> None:
+        """End the map of a sparse member that was cut inside it: zeros are no map, and tars would stop reading there."""
+        if isinstance(self._hash, SparseHash) and (rest := self._hash.rest_of_map()[: self._left]):
+            self._spoil()
+            self._out([rest])
+            self._consume(memoryview(rest), 0, len(rest))
 
     def _zero_rest(self, keep_going: Callable[[], None]) -> None:
         while self._left:
@@ -144,7 +155,7 @@ class TarRelay:
         at = self._consume(view, 0, end)
         try:
             while at < end:
-                after = self._member(at, end)
+                after = self._typical(at, end) or self._member(at, end)
                 if after is None:
                     if at == 0 and end == len(view):
                         raise MalformedTarError("its headers are longer than 1 MiB")
@@ -199,8 +210,26 @@ class TarRelay:
 
     def _spoil(self) -> None:
         """Mark the member at hand as damaged; it gets no checksum line."""
-        self.damaged.append(_readable(self._path))
+        name = _readable(self._path)
+        if self.damaged[-1:] != [name]:
+            self.damaged.append(name)
         self._hash = None
+
+    def _typical(self, at: int, end: int) -> int | None:
+        """Relay a typical member the short way; None where this one has to go the long one."""
+        if self._zero_blocks or self._resume_after is not None or self._excluder:
+            return None
+        typical = relay_typical(self._view, at, end, self._prefix)
+        if typical is None:
+            return None
+        self._name, self._path = typical.name, typical.path
+        self._dropping = False
+        self._sums.add(line(typical.digest, typical.path))
+        self.files += 1
+        self.bytes += typical.size
+        self._meter.files += 1
+        self._meter.bytes += typical.size
+        return typical.after
 
     def _member(self, start: int, end: int) -> int | None:
         """Relay the member that begins here, as far as it is in the buffer; None where its headers are not whole."""
@@ -275,6 +304,8 @@ class TarRelay:
             if told.name == self._resume_after:
                 self._resume_after = None
             return True
+        if self._excluder is None:
+            return False
         if self._excluder.matches(told.path):
             return True
         if told.link and self._excluder.matches(told.link):

@@ -54,6 +54,15 @@ class SparseHash:
         self._fill_to(self._real_size)
         return self._hash.hexdigest()
 
+    def rest_of_map(self) -> bytes:
+        """Give what ends a PAX 1.0 map that is not whole yet: zero for each number that is missing."""
+        first = self._head.partition(b"\n")[0] or b"0"
+        if self._known or not first.isdigit() or len(first) > 7:
+            return b""
+        end = b"0\n" if not self._head else b"" if self._head.endswith(b"\n") else b"\n"
+        missing = 2 * int(first) + 1 - (self._head + end).count(b"\n")
+        return end + b"0\n" * missing
+
     def _begin(self, segments: Map) -> None:
         position = 0
         for offset, length in segments:

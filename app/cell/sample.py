@@ -28,21 +28,23 @@ class _Facts:
     exits: dict[str, str] = field(default_factory=lambda: {name: f"conn-{secrets.token_hex(4)}" for name in _EXITS})
 
 
-def make_sample_cell(root: Path) -> None:
+def make_sample_cell(root: Path, *, container_prefix: str = "cell-") -> None:
     """Fill a new folder with a cell: about fifty files, two services with manifests, and things to leave out.
 
-    The data of the services is not in it: `make_sample_volumes` makes that.
+    The services' containers are the prefix and `mail` or `radicale`. Their data is not in it: `make_sample_volumes`
+    makes that.
     """
     root.mkdir(parents=True, exist_ok=True)
     facts = _Facts()
+    services = manifests(container_prefix)
     _top_files(root)
     _configuration(root, facts)
     _vault(root)
     _wireguard(root, facts)
-    _caddy(root)
+    _caddy(root, services)
     _dns(root)
     _access(root, facts)
-    _services(root)
+    _services(root, services)
     _left_out(root)
     _odd_things(root)
 
@@ -134,8 +136,8 @@ def _wireguard(root: Path, facts: _Facts) -> None:
     _write_json(root / "data/cell_links.json", [link], PRIVATE)
 
 
-def _caddy(root: Path) -> None:
-    backends = {"api": "cell-api:3000"} | {item["subdomain"]: item["backend"] for item in manifests().values()}
+def _caddy(root: Path, services: dict[str, dict[str, Any]]) -> None:
+    backends = {"api": "cell-api:3000"} | {item["subdomain"]: item["backend"] for item in services.values()}
     blocks = [f"{name}.{DOMAIN} {{\n\treverse_proxy {backend}\n}}\n" for name, backend in backends.items()]
     _write(root / "config/caddy/Caddyfile", "\n".join(blocks))
     acme = root / "data/caddy/caddy"
@@ -173,8 +175,8 @@ def _access(root: Path, facts: _Facts) -> None:
     _write(root / "data/ddns/token", make.password() + "\n", PRIVATE)
 
 
-def _services(root: Path) -> None:
-    for service_id, manifest in manifests().items():
+def _services(root: Path, services: dict[str, dict[str, Any]]) -> None:
+    for service_id, manifest in services.items():
         folder = root / "data/services" / service_id
         _write_json(folder / "manifest.json", manifest)
         _write(folder / "settings.json", "{}\n")

@@ -11,22 +11,22 @@ _PHOTO_BYTES = 512 * 1024
 _EVENTS = 40
 
 
-def manifests() -> dict[str, dict[str, Any]]:
-    """Describe the services, by id, as their manifests do."""
+def manifests(container_prefix: str = "cell-") -> dict[str, dict[str, Any]]:
+    """Describe the services, by id, as their manifests do; their containers' names begin with the prefix."""
     return {
         "mail": _manifest(
             "mail",
             "Email",
-            "cell-mail",
+            f"{container_prefix}mail",
             {"name": "mailboxes", "path": "/var/mail", "exclude": ["*.tmp"]},
-            backend="cell-mail:8080",
+            backend=f"{container_prefix}mail:8080",
         ),
         "calendar": _manifest(
             "calendar",
             "Calendar and contacts",
-            "cell-radicale",
-            {"name": "collections", "container": "cell-radicale", "path": "/data", "quiesce": "pause"},
-            backend="cell-radicale:5232",
+            f"{container_prefix}radicale",
+            {"name": "collections", "container": f"{container_prefix}radicale", "path": "/data", "quiesce": "pause"},
+            backend=f"{container_prefix}radicale:5232",
         ),
     }
 

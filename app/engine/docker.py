@@ -144,7 +144,7 @@ class DockerEngine:
     async def _tar(
         self, container: str, path: str, inside: Inside, exclude: Sequence[str]
     ) -> AsyncIterator[VolumeStream]:
-        words = TarWords(container, path)
+        words = TarWords(container, path, inside.tar.kind)
         arguments = inside.tar.command(path, exclude)
         command = Command(arguments, has_shell=inside.has_shell, user=USER, environment=ENVIRONMENT)
         process = ExecProcess(self._client, container, command, on_stderr=words.feed, stall_seconds=self._stall_seconds)

@@ -72,6 +72,10 @@ class ExecProcess:
         """Fill the buffer from standard output as far as it goes, blocking; 0 at its end; raises PartError."""
         return self._frames.read_into(buffer)
 
+    def read_some(self, buffer: memoryview) -> int:
+        """Give what comes next on standard output, blocking; 0 at its end; raises PartError."""
+        return self._frames.read_some(buffer)
+
     def abort(self) -> None:
         """End a blocked `read_into` from any thread."""
         self._connection.abort()

@@ -60,6 +60,14 @@ class FrameReader:
         self._left -= got
         return got
 
+    def read_some(self, buffer: memoryview) -> int:
+        """Give what comes next, at most one frame of it, so that the order of both streams can be kept; 0 at the end.
+
+        Raises as `read_into` does.
+        """
+        with self._connection.reading():
+            return self._payload(buffer[: self._left]) if self._next_payload() else 0
+
     def settle(self, enough: Callable[[], bool]) -> None:
         """Take in standard error until it is enough, the first payload of standard output waits, or all has ended."""
         with self._connection.reading():

@@ -121,5 +121,5 @@ async def _ask(client: Client, container: str, arguments: list[str]) -> tuple[in
 
 def _drain(process: ExecProcess, tail: Tail) -> None:
     buffer = memoryview(bytearray(_BUFFER))
-    while got := process.read_into(buffer):
+    while got := process.read_some(buffer):
         tail.add(buffer[:got])

@@ -7,6 +7,7 @@ newline goes on in lines that don't, which busybox prints as they are.
 import re
 
 from app.engine.base import ReadEnd
+from app.engine.tar_command import TarKind
 from app.errors import Code, PartError
 
 _PREFIX = b"tar: "
@@ -39,9 +40,11 @@ _PATH_GONE = re.compile(
 class TarWords:
     """Take in tar's standard error as it comes, in bounded memory, and judge it with the exit code."""
 
-    def __init__(self, container: str, path: str) -> None:
+    def __init__(self, container: str, path: str, kind: TarKind) -> None:
         self._container = container
         self._path = path
+        # By its manual, GNU tar ends with 1 where files differ from what was archived, and with 2 where one is missing.
+        self._highest_good = 1 if kind is TarKind.GNU else 0
         self._message = b""
         self._line = b""
         self._warnings: list[str] = []
@@ -62,12 +65,13 @@ class TarWords:
         self._take(self._line)
         self._take(_PREFIX)
         self._line = b""
-        if exit_code not in {0, 1, 2}:
+        if exit_code not in {0, 1, 2}:  # a signal, or no tar at all
             raise self._failed(exit_code)
         if exit_code and self._path_gone:
             message = f"There is no directory {self._path} in {self._container}"
             raise PartError(Code.VOLUME_MISSING, message, exit_code=exit_code)
-        if exit_code and (self._complaints or not (self._warnings or self._short_read)):
+        mild = not self._complaints and (self._warnings or self._short_read)
+        if exit_code > self._highest_good and not mild:
             raise self._failed(exit_code)
         return ReadEnd(exit_code, self._all_warnings(), resumable=self._short_read)
 

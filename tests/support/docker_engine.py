@@ -49,7 +49,7 @@ def _why_no_engine() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Name the images: busybox alone, busybox with GNU tar, and one that has nothing but `sleep`."""
+    """Name the images: busybox alone, busybox with this machine's GNU tar and sh, and one that has nothing but `sleep`."""
 
     busybox: str
     gnu: str
@@ -66,16 +66,18 @@ def images(docker_host: str) -> Iterator[Images]:
     applets = set(subprocess.run([busybox, "--list"], capture_output=True, check=True, text=True).stdout.split())
     applets -= {"busybox"}
     docker("import", "-", made.busybox, data=_root({"bin/busybox": busybox}, links=applets))
-    docker("import", "-", made.gnu, data=_root({"bin/busybox": busybox, **_gnu_tar()}, links=applets - {"tar"}))
+    own = {**_program("tar"), **_program("sh")}  # busybox's own sh would run its own tar, whatever lies in /bin
+    docker("import", "-", made.gnu, data=_root({"bin/busybox": busybox, **own}, links=applets - {"tar", "sh"}))
     docker("import", "-", made.bare, data=_root({"bin/sleep": busybox}, links=()))
     yield made
     docker("rmi", "--force", made.busybox, made.gnu, made.bare)
 
 
-def _gnu_tar() -> dict[str, Path]:
-    tar = shutil.which("tar")
-    assert tar is not None
-    return {"bin/tar": Path(tar).resolve(), **{library.lstrip("/"): Path(library) for library in _libraries(tar)}}
+def _program(name: str) -> dict[str, Path]:
+    program = shutil.which(name)
+    assert program is not None
+    libraries = {library.lstrip("/"): Path(library) for library in _libraries(program)}
+    return {f"bin/{name}": Path(program).resolve(), **libraries}
 
 
 def _libraries(program: str) -> list[str]:

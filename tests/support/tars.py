@@ -20,6 +20,7 @@ SERVICE_FLAGS = (
 PLAIN_EXTRACT_FLAGS = ("--numeric-owner", "--preserve-permissions")
 EXTRACT_FLAGS = ("--xattrs", "--xattrs-include=*", "--acls", *PLAIN_EXTRACT_FLAGS)
 
+
 def tar_of(root: Path, *flags: str) -> bytes:
     """Make a tar of a root's contents by GNU tar, with `./` names as the service asks for them."""
     return _run(["tar", "--create", *flags, "--file=-", f"--directory={root}", "--", "."])
@@ -46,7 +47,7 @@ def listing(archive: bytes, *flags: str) -> list[bytes]:
 
 def check_sums(lines: bytes, at: Path) -> list[bytes]:
     """Check SHA256SUMS by coreutils in a directory; gives one line a file."""
-    return _run(["sha256sum", "--check", "--strict"], lines, at).splitlines() if lines else []
+    return _run(["sha256sum", "--check", "--strict"], lines, at).split(b"\n")[:-1] if lines else []
 
 
 def _run(command: Sequence[str], given: bytes = b"", at: Path | None = None) -> bytes:

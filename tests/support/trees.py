@@ -120,7 +120,7 @@ def write_sparse(path: Path, size: int, segments: Sequence[tuple[int, bytes]]) -
 
 def build(root: Path, wanted: Wanted = EVERYTHING) -> None:
     """Fill an empty directory with everything that is wanted and can be had here."""
-    _build_ordinary(root)
+    _build_ordinary(root, ODD_NAMES if wanted.long_paths else [name for name in ODD_NAMES if len(name) < 90])
     _build_links(root, long=wanted.long_links)
     if wanted.long_paths:
         _build_long_paths(root)
@@ -138,14 +138,14 @@ def build(root: Path, wanted: Wanted = EVERYTHING) -> None:
     _set_times(root, exact=wanted.exact_times)
 
 
-def _build_ordinary(root: Path) -> None:
+def _build_ordinary(root: Path, odd_names: Sequence[bytes]) -> None:
     with folder(root, b"ordinary") as here:
         for size in (0, 1, 511, 512, 513, 1024, 100_000):
             write_at(here, b"size-%d" % size, os.urandom(size))
         for mode in (0o4755, 0o2755, 0o1644, 0o7777, 0o400):
             write_at(here, b"mode-%04o" % mode, b"%o" % mode, mode)
     with folder(root, b"odd") as here:
-        for name in ODD_NAMES:
+        for name in odd_names:
             write_at(here, name, name)
     for name, mode in ((b"empty", 0o755), (b"sticky", 0o1777), (b"setgid", 0o2750), (b"-d\n", 0o700)):
         with folder(root, b"folders", name) as here:

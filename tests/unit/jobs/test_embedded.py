@@ -169,7 +169,8 @@ async def test_a_server_that_dies_is_told(state: Path) -> None:
     told: asyncio.Queue[UnavailableError] = asyncio.Queue()
     async with embedded_server(state, on_lost=told.put_nowait) as url, open_link(url, patience=0) as link:
         os.kill((await link.run(lambda client: client.info("server")))["process_id"], signal.SIGKILL)
-        error = await told.get()
+        async with asyncio.timeout(30):
+            error = await told.get()
         assert error.code is Code.EMBEDDED_SERVER_FAILED
         assert "exit code -9" in error.message
 

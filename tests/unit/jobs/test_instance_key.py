@@ -46,6 +46,21 @@ def test_the_key_is_private_whatever_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
+def test_whoever_comes_second_takes_the_key_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_fsync, seen = os.fsync, []
+
+    def meanwhile(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", real_fsync)
+        seen.append((tmp_path / "instance.key").exists())
+        seen.append(_bytes(load_instance_key(tmp_path)))
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    late = load_instance_key(tmp_path)
+    assert seen == [False, _bytes(late)]
+    assert [path.name for path in tmp_path.iterdir()] == ["instance.key"]
+
+
 def test_two_processes_that_start_at_once_get_one_key(tmp_path: Path) -> None:
     rounds = 150
     start, release = os.pipe()

@@ -68,6 +68,14 @@ async def test_a_lease_is_renewed_while_its_block_runs(redis_url: str) -> None:
         await eventually_async(renewed, what="the lease is renewed")
 
 
+async def test_each_renewal_puts_the_end_off(redis_url: str) -> None:
+    async with open_link(redis_url, patience=0) as link, _leases(link).hold("cell", "me", on_lost=_never) as lease:
+        assert isinstance(lease, RedisLease)
+        before = lease._deadline
+        await lease.check()
+        assert lease._deadline > before
+
+
 async def test_the_lease_of_a_stopped_holder_is_taken_over_and_the_holder_learns_of_it(redis_url: str) -> None:
     async with _holder_process(redis_url, seconds=1.2) as holder, open_link(redis_url, patience=0) as link:
         assert await _says(holder) == "holds 1"

@@ -10,15 +10,16 @@ from tests.unit.jobs.jobs import a_job
 async def test_two_cells_share_a_database_without_seeing_one_another(redis_url: str) -> None:
     async with open_link(redis_url, patience=0) as link:
         one, two = RedisJobStore(link, namespace="cell-backup:1"), RedisJobStore(link, namespace="cell-backup:2")
-        await one.create(a_job(1), max_queued=1)
-        await two.create(a_job(2), max_queued=1)
-        assert await one.page(limit=9) == ([a_job(1)], 1)
-        assert await two.active() == [a_job(2)]
-        await one.update(a_job(1, state=JobState.FAILED))
+        await one.create(a_job(), max_queued=1)
+        await two.create(a_job(stage="of two"), max_queued=1)
+        assert await one.page(limit=9) == ([a_job()], 1)
+        assert await two.active() == [a_job(stage="of two")]
+        await one.update(a_job(state=JobState.FAILED))
         await two.forget_old(0)
+        assert await one.get("job-0001") == a_job(state=JobState.FAILED)
         await one.forget_old(0)
         assert await one.page(limit=9) == ([], 0)
-        assert await two.get("job-0002") == a_job(2)
+        assert await two.get("job-0001") == a_job(stage="of two")
 
 
 async def test_nothing_stays_behind_of_a_forgotten_record(redis_url: str) -> None:

@@ -1,0 +1,129 @@
+"""The service as a process of its own, and a small client for its HTTP interface."""
+
+import http.client
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import app
+from app.api.auth import TOKEN_FILE
+from app.api.catalog import BackupModel
+from app.api.jobs import JobModel
+from app.errors import Code, InputError, UnavailableError
+from app.jobs.embedded import die_with_parent
+
+_START_LIMIT = 60.0
+_STOP_LIMIT = 40.0
+_ANSWER_LIMIT = 30.0
+_JOB_LIMIT = 300.0
+_PAUSE = 0.1
+_HINT = "Its log is above."
+
+
+@contextmanager
+def running_service(cell: Path, archives: Path, state: Path, log: Path) -> Iterator["Client"]:
+    """Run `cell-backup serve` on a free port while the block runs; what it says goes to `log`."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CELL_BACKUP_")}
+    environment |= {
+        "CELL_BACKUP_CELL_ROOT": str(cell),
+        "CELL_BACKUP_BACKUP_DIR": str(archives),
+        "CELL_BACKUP_STATE_DIR": str(state),
+        "CELL_BACKUP_PORT": "0",
+        "PYTHONPATH": os.pathsep.join([_code(), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "serve"],
+            env=environment,
+            cwd=cell.parent,  # where no .env lies that speaks to another cell
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            start_new_session=True,  # Ctrl-C is for us; we end it when we are done
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - no other thread runs yet
+        )
+    try:
+        address = _address(process)
+        yield Client(address, (state / TOKEN_FILE).read_text(encoding="ascii").strip())
+    finally:
+        _stop(process)
+
+
+def _code() -> str:
+    return str(Path(app.__file__).resolve().parent.parent)
+
+
+def _address(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], _START_LIMIT)
+    if not ready:
+        raise _trouble(f"The service did not start within {_START_LIMIT:.0f} seconds.")
+    line = process.stdout.readline().decode(errors="replace")
+    found = re.search(r"http://\S+", line)
+    if found is None:
+        raise _trouble("The service ended before it had begun.")
+    return found.group()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    with process:
+        process.terminate()
+        try:
+            process.wait(_STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _trouble(message: str) -> UnavailableError:
+    return UnavailableError(Code.INTERNAL, message, hint=_HINT)
+
+
+class Client:
+    """Speak to the service as any other client would."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self.address = address
+        self._token = token
+
+    def start(self, path: str, body: dict[str, Any]) -> str:
+        """POST what starts a job and give the job's id; raise InputError where it is refused."""
+        job_id: str = json.loads(self._send("POST", path, json.dumps(body)))["job_id"]
+        return job_id
+
+    def wait(self, job_id: str, show: Callable[[JobModel], None]) -> JobModel:
+        """Poll a job until it has ended, showing how far it is; raise UnavailableError where it never ends."""
+        deadline = time.monotonic() + _JOB_LIMIT
+        while time.monotonic() < deadline:
+            job = JobModel.model_validate_json(self._send("GET", f"/api/jobs/{job_id}"))
+            show(job)
+            if job.state.ended:
+                return job
+            time.sleep(_PAUSE)
+        raise _trouble(f"The job did not end within {_JOB_LIMIT:.0f} seconds.")
+
+    def backup(self, backup_id: str) -> BackupModel:
+        """Give what the catalog says of an archive."""
+        return BackupModel.model_validate_json(self._send("GET", f"/api/config/backups/{backup_id}"))
+
+    def _send(self, method: str, path: str, body: str | None = None) -> bytes:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        try:
+            with closing(http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=_ANSWER_LIMIT)) as line:
+                line.request(method, path, body, headers)
+                answer = line.getresponse()
+                content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise _trouble(f"The service does not answer: {error}.") from error
+        if answer.status >= 400:
+            problem = json.loads(content)
+            raise InputError(Code(problem["code"]), problem["detail"], hint=problem["hint"])
+        return content

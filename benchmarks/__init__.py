@@ -1,0 +1,1 @@
+"""Side by side with what one would run instead: `python -m benchmarks`."""

@@ -1,0 +1,120 @@
+"""Processes that are started in containers: how they end, and that none is left."""
+
+import asyncio
+import threading
+
+import pytest
+
+from app.engine.base import VolumeStream
+from app.engine.docker import DockerEngine
+from app.errors import Code, PartError
+from tests.support.docker_engine import Images, RunContainer, TestContainer
+
+pytestmark = pytest.mark.engine
+
+
+def processes(container: TestContainer) -> set[str]:
+    lines = container.sh("for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline 2>/dev/null; echo; done").splitlines()
+    return {line.split()[0].rpartition("/")[2] for line in lines if line.strip()}
+
+
+@pytest.mark.parametrize("kind", ["busybox", "gnu"])
+@pytest.mark.parametrize("first_bytes", [0, 1 << 16])
+async def test_leaving_early_ends_tar_in_the_container(
+    kind: str, first_bytes: int, engine: DockerEngine, images: Images, run_container: RunContainer
+) -> None:
+    with run_container(getattr(images, kind)) as container:
+        (container.volume / "big").write_bytes(b"x" * (32 << 20))
+        async with engine.read_volume(container.name, "/vol") as stream:
+            if first_bytes:
+                await asyncio.to_thread(stream.read_into, memoryview(bytearray(first_bytes)))
+            assert "tar" in processes(container)
+        assert "tar" not in processes(container)
+
+
+@pytest.mark.parametrize("kind", ["busybox", "bare"])
+async def test_abort_ends_a_read_that_waits(
+    kind: str, engine: DockerEngine, images: Images, run_container: RunContainer
+) -> None:
+    with run_container(getattr(images, kind)) as container:
+        (container.volume / "big").write_bytes(b"x" * (32 << 20))
+        async with engine.read_volume(container.name, "/vol") as stream:
+            timer = threading.Timer(0.2, stream.abort)
+            timer.start()
+            with pytest.raises(PartError) as raised:
+                await asyncio.to_thread(read_for_ever, stream)
+            timer.join()
+            assert raised.value.code is Code.TAR_FAILED
+            stream.abort()
+
+
+def read_for_ever(stream: VolumeStream) -> None:
+    """Read until something is raised; the end of the stream is not taken for an answer."""
+    buffer = memoryview(bytearray(1024))
+    while True:
+        stream.read_into(buffer)
+
+
+async def test_a_command_gives_its_exit_code_and_the_tail_of_both_its_outputs(
+    engine: DockerEngine, images: Images, run_container: RunContainer
+) -> None:
+    with run_container(images.busybox) as container:
+        script = "head -c 9000 /dev/zero | tr '\\0' x; echo last; sleep 0.1; echo words >&2; exit 3"
+        result = await engine.run(container.name, ["sh", "-c", script], timeout_seconds=30)
+    assert result.exit_code == 3
+    assert len(result.output) == 4096
+    assert result.output.endswith("xxlast\nwords\n")
+
+
+async def test_a_command_that_is_not_there_has_the_exit_code_of_that(
+    engine: DockerEngine, images: Images, run_container: RunContainer
+) -> None:
+    for image in (images.busybox, images.bare):
+        with run_container(image) as container:
+            result = await engine.run(container.name, ["no-such-command"], timeout_seconds=30)
+            assert result.exit_code in {126, 127}
+            assert "no-such-command" in result.output
+
+
+async def test_a_command_runs_without_a_shell_where_there_is_none(
+    engine: DockerEngine, images: Images, run_container: RunContainer
+) -> None:
+    with run_container(images.bare) as container:
+        assert (await engine.run(container.name, ["/bin/sleep", "0"], timeout_seconds=30)).exit_code == 0
+
+
+async def test_a_command_that_runs_too_long_is_ended_with_its_children(
+    engine: DockerEngine, images: Images, run_container: RunContainer
+) -> None:
+    with run_container(images.busybox) as container:
+        with pytest.raises(PartError) as raised:
+            await engine.run(container.name, ["sh", "-c", "tail -f /dev/null & wait"], timeout_seconds=0.5)
+        assert raised.value.code is Code.HOOK_TIMEOUT
+        assert container.name in raised.value.message
+        assert "tail" not in processes(container)
+
+
+async def test_a_command_that_ignores_the_first_signal_is_killed(
+    engine: DockerEngine, images: Images, run_container: RunContainer
+) -> None:
+    with run_container(images.busybox) as container:
+        stubborn = "trap '' TERM; while :; do usleep 10000; done"
+        with pytest.raises(PartError):
+            await engine.run(
+                container.name, ["awk", 'BEGIN { while (1) system("' + stubborn + '") }'], timeout_seconds=0.5
+            )
+        assert "awk" not in processes(container)
+
+
+async def test_du_gives_an_estimate_where_it_can(
+    engine: DockerEngine, images: Images, run_container: RunContainer
+) -> None:
+    with run_container(images.busybox) as container:
+        (container.volume / "file").write_bytes(b"x" * (1 << 20))
+        size = await engine.measure(container.name, "/vol")
+        assert size is not None
+        assert 1 << 20 <= size < 2 << 20
+        assert await engine.measure(container.name, "/nowhere") is None
+    with run_container(images.bare) as container:
+        assert await engine.measure(container.name, "/vol") is None
+    assert await engine.measure("cell-test-nowhere", "/vol") is None
