@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from typing_extensions import override
 
 from app import __version__
-from app.errors import Code, InputError
+from app.errors import Code, InputError, UnavailableError
 from app.jobs.embedded import die_with_parent, embedded_server
 from app.main import create_app, open_resources
 from app.settings import Settings
@@ -32,12 +32,20 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     `announce` gets the address once requests are answered. Raises InputError INVALID_SETTING, UnavailableError.
     """
+    lost: list[UnavailableError] = []
+
+    def end(error: UnavailableError) -> None:
+        lost.append(error)
+        signal.raise_signal(signal.SIGTERM)  # whoever supervises this process starts all of it again
+
     async with AsyncExitStack() as stack:
         if settings.redis_url is None:
-            url = await stack.enter_async_context(embedded_server(settings.state_dir))
+            url = await stack.enter_async_context(embedded_server(settings.state_dir, on_lost=end))
             settings = settings.model_copy(update={"redis_url": SecretStr(url)})
         await stack.enter_async_context(_worker_kept_alive(settings))
         await serve_api(settings, announce)
+    if lost:
+        raise lost[0]
 
 
 async def serve_api(settings: Settings, announce: Callable[[str], None]) -> None:

@@ -18,7 +18,9 @@ def asking_for_health(address: str) -> Iterator[list[float]]:
     """Ask while the block runs; the list has the seconds each answer took once the block is left."""
     seconds: list[float] = []
     command = [sys.executable, "-m", "benchmarks.health", address]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             yield seconds
         except BaseException:

@@ -1,5 +1,6 @@
 """The tables, in Markdown."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median, quantiles
 
@@ -12,7 +13,7 @@ Samples = Mapping[str, Sequence[Sample]]
 _TITLES = {step.key: step.title for step in STEPS}
 _NOTHING = "-"
 _COST_TITLES = {
-    TAR: "tar in the container",
+    TAR: "in the container",
     ENGINE: "engine",
     COMMANDS: "docker, filters, restic",
     WORKER: "worker",
@@ -54,14 +55,15 @@ def ours(samples: Samples) -> str:
 
 
 def costs(samples: Samples) -> str:
-    """Tell who used how many CPU seconds, medians each."""
+    """Tell who used how many CPU seconds, medians each, and how much that is of what the machine has."""
     seen = [name for name in _COST_TITLES if any(name in run.cpu for runs in samples.values() for run in runs)]
     rows = []
     for key, runs in samples.items():
         seconds = [median(run.cpu.get(name, 0.0) for run in runs) for name in seen]
         rows.append([_TITLES[key], *(f"{value:.2f}" if value >= 0.005 else _NOTHING for value in seconds)])
-        rows[-1].append(f"{sum(seconds):.2f}")
-    return table(["CPU seconds", *(_COST_TITLES[name] for name in seen), "sum"], rows)
+        busy = sum(seconds) / _median(runs, _seconds) / (os.cpu_count() or 1)
+        rows[-1] += [f"{sum(seconds):.2f}", f"{busy:.0%}"]
+    return table(["CPU seconds", *(_COST_TITLES[name] for name in seen), "sum", "of all cores"], rows)
 
 
 def latencies(measured: Mapping[str, Sequence[float]]) -> str:

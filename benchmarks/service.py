@@ -29,10 +29,11 @@ _PROJECT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """Hold what one backup took: seconds as a user sees them and as the job says, and the archive's bytes."""
+    """Hold what one backup took, in seconds as a user sees them and as the job says; bytes saved, and the archive's."""
 
     seconds: float
     job_seconds: float
+    bytes: int
     size: int
 
 
@@ -60,7 +61,23 @@ class Service:
         self._call(connection, "DELETE", f"/api/config/backups/{job['backup_id']}")
         connection.close()
         started, finished = (datetime.fromisoformat(job[key]) for key in ("started_at", "finished_at"))
-        return Backup(seconds, (finished - started).total_seconds(), job["result"]["size"])
+        result = job["result"]
+        return Backup(seconds, (finished - started).total_seconds(), result["bytes"], result["size"])
+
+    def wait_until_ready(self) -> None:
+        """Wait until the worker has reported itself."""
+        deadline = time.monotonic() + _START_LIMIT
+        while not self._is_ready():
+            if time.monotonic() > deadline:
+                raise SystemExit("The service did not become ready.")
+            time.sleep(_POLL)
+
+    def _is_ready(self) -> bool:
+        connection = HTTPConnection(urlsplit(self.address).netloc, timeout=60)
+        connection.request("GET", "/ready", headers=self._headers)
+        status = connection.getresponse().status
+        connection.close()
+        return status == 200
 
     def _call(self, connection: HTTPConnection, method: str, path: str, body: Any = None) -> Any:
         connection.request(method, path, None if body is None else json.dumps(body), self._headers)
@@ -93,7 +110,9 @@ def running_service(folder: Path, containers: list[Container], volumes: list[Vol
     try:
         address = _address(process, log)
         token = (folder / "state" / "api-token").read_text().strip()
-        yield Service(address, token, _pids(process))
+        service = Service(address, token, _pids(process))
+        service.wait_until_ready()
+        yield service
     finally:
         _stop(process)
 

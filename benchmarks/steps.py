@@ -149,15 +149,20 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
 
 def _run_pipeline(commands: Sequence[list[str]], output: int) -> None:
     running: list[subprocess.Popen[bytes]] = []
-    for number, command in enumerate(commands, start=1):
-        source = running[-1].stdout if running else subprocess.DEVNULL
-        target = output if number == len(commands) else subprocess.PIPE
-        running.append(subprocess.Popen(command, stdin=source, stdout=target))
-        if len(running) > 1 and running[-2].stdout is not None:
-            running[-2].stdout.close()  # so that a filter that dies ends the command before it
-    failed = [str(process.args) for process in running if process.wait()]
+    try:
+        for number, command in enumerate(commands, start=1):
+            source = running[-1].stdout if running else subprocess.DEVNULL
+            target = output if number == len(commands) else subprocess.PIPE
+            running.append(subprocess.Popen(command, stdin=source, stdout=target))
+            if source is not subprocess.DEVNULL:
+                source.close()  # so that a filter that dies ends the command before it
+        failed = [command[0] for command, process in zip(commands, running, strict=True) if process.wait()]
+    except BaseException:
+        for process in running:
+            process.kill()
+        raise
     if failed:
-        raise SystemExit(f"failed: {' and '.join(failed)}")
+        raise SystemExit(f"{' and '.join(failed)} failed; what was said is above.")
 
 
 def _ours(scene: Scene, passphrase: str | None) -> Sample:
@@ -167,6 +172,8 @@ def _ours(scene: Scene, passphrase: str | None) -> Sample:
     before = _settled(scene)
     backup = scene.service.back_up(service_id(scene.container, scene.volume), passphrase=passphrase)
     cpu = scene.clock.since(before)
+    if backup.bytes < scene.volume.bytes:
+        raise SystemExit(f"The backup saved {backup.bytes} bytes of {scene.volume.bytes}.")
     peaks = {name: peak_memory(pid) for name, pid in watched.items()}
     return Sample(backup.seconds, cpu, backup.size, peaks, backup.job_seconds)
 

@@ -90,13 +90,10 @@ class JobRun:
         except TimeoutError:
             return self._failed(JobError(Code.JOB_TIMEOUT, f"The job ran longer than {limit:.0f} seconds."))
         except asyncio.CancelledError:
-            if self._why is None:
-                stopped = JobError(Code.WORKER_LOST, "The worker was shut down while the job ran.")
-                await asyncio.shield(self._record(self._failed(stopped)))
-                raise
+            # recorded like any other end, and not passed on: arq would only log it with a traceback
             if self._task is not None:
                 self._task.uncancel()
-            return self._failed(self._why)
+            return self._failed(self._why or JobError(Code.WORKER_LOST, "The worker was shut down while the job ran."))
         except BackupError as error:
             return self._failed(error)
         except Exception as error:

@@ -68,13 +68,10 @@ class Screen:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
         if lines:
             errors = Console(stderr=True)
-            for line in (
-                "",
-                "The last lines of the service's log:",
-                *(f"   {line}" for line in lines[-_TAIL_LINES:]),
-                "",
-            ):
-                _print(errors, line)
+            _print(errors, "\nThe last lines of the service's log:")
+            for line in lines[-_TAIL_LINES:]:
+                _print(errors, f"   {line}")
+            _print(errors, "")
 
 
 def _print(console: Console, line: str) -> None:

@@ -27,6 +27,7 @@ class Fault:
     payload     at most this many bytes in a frame
     stream_id   the stream that tar's output comes on
     gone_after  once this many requests were answered, the engine answers no more (connections are closed)
+    start_status  how the start of an exec is answered: 101, or 200 as some proxies do
     start       refuse to start an exec: status and message
     """
 
@@ -38,6 +39,7 @@ class Fault:
     payload: int = 32768
     stream_id: int = 1
     gone_after: int | None = None
+    start_status: int = 101
     start: tuple[int, str] | None = None
 
 
@@ -196,7 +198,7 @@ class FakeEngine:
         elif self.fault.start is not None:
             _json(writer, self.fault.start[0], {"message": self.fault.start[1]})
         else:
-            _head(writer, 101, b"Content-Type: application/vnd.docker.raw-stream\r\nUpgrade: tcp\r\n")
+            _head(writer, self.fault.start_status, b"Content-Type: application/vnd.docker.raw-stream\r\n")
             await self._run(one, writer)
 
     def _detached(self, one: _Exec) -> None:

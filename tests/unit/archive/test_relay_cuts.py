@@ -163,7 +163,8 @@ def test_a_second_read_goes_on_where_the_first_was_cut(small: Built, tmp_path: P
         result = relay(small.tar[:cut], then=small.tar)
 
         assert_well_formed(result)
-        assert result.damaged == ()
+        # the map of a sparse file can't be made up, all else that is cut is filled with zeros
+        assert result.damaged in {(), (PREFIX + "sparse",)}
         if cut < first_member_ends:
             assert not result.whole
             continue

@@ -47,7 +47,8 @@ def test_the_key_is_private_whatever_the_umask(tmp_path: Path) -> None:
 
 
 def test_whoever_comes_second_takes_the_key_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_fsync, seen = os.fsync, []
+    real_fsync = os.fsync
+    seen: list[bool | bytes] = []
 
     def meanwhile(descriptor: int) -> None:
         monkeypatch.setattr(os, "fsync", real_fsync)
