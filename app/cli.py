@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
+        # without abbreviations: `--passphrase secret` would be taken for a file's name
+        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         added.set_defaults(run=run)
         return added
 
@@ -144,7 +145,8 @@ def _decrypt(parsed: argparse.Namespace) -> int:
     with _opened(parsed.file) as file:
         data_key = _data_key(file, parsed.passphrase_file)
         if data_key is None:
-            raise InputError(Code.PASSPHRASE_UNEXPECTED, f"{parsed.file} is not encrypted.")
+            hint = "A plain .tar.gz is opened by tar; 'cell-backup verify' says whether it is whole."
+            raise InputError(Code.PASSPHRASE_UNEXPECTED, f"{parsed.file} is not encrypted.", hint=hint)
         plain = decrypt(file, read_envelope(file), data_key)
         if parsed.output == Path("-"):
             with writing():

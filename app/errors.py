@@ -30,6 +30,7 @@ class Code(StrEnum):
     UNKNOWN_SERVICE = "unknown_service"
     BACKUP_NOT_FOUND = "backup_not_found"
     BACKUP_IN_USE = "backup_in_use"
+    BACKUP_LAST_VERIFIED = "backup_last_verified"
     JOB_NOT_FOUND = "job_not_found"
     JOB_FINISHED = "job_finished"
     CELL_ROOT_MISSING = "cell_root_missing"
@@ -104,6 +105,9 @@ MEANINGS: dict[Code, Meaning] = {
     Code.UNKNOWN_SERVICE: Meaning(422, "Unknown service", "The message names the services that have volumes."),
     Code.BACKUP_NOT_FOUND: Meaning(404, "No such backup", "GET /api/config/backups lists what exists."),
     Code.BACKUP_IN_USE: Meaning(409, "Backup is in use", "Wait until the job that reads it has ended, or cancel it."),
+    Code.BACKUP_LAST_VERIFIED: Meaning(
+        409, "Last backup that verified", "Verify another backup first; this is the only one that is known to be whole."
+    ),
     Code.JOB_NOT_FOUND: Meaning(404, "No such job", "GET /api/jobs lists the jobs that are remembered."),
     Code.JOB_FINISHED: Meaning(409, "Job has ended", "A job that has ended cannot be cancelled."),
     Code.CELL_ROOT_MISSING: Meaning(

@@ -151,10 +151,10 @@ def _run_pipeline(commands: Sequence[list[str]], output: int) -> None:
     running: list[subprocess.Popen[bytes]] = []
     try:
         for number, command in enumerate(commands, start=1):
-            source = running[-1].stdout if running else subprocess.DEVNULL
+            source = running[-1].stdout if running else None
             target = output if number == len(commands) else subprocess.PIPE
-            running.append(subprocess.Popen(command, stdin=source, stdout=target))
-            if source is not subprocess.DEVNULL:
+            running.append(subprocess.Popen(command, stdin=source or subprocess.DEVNULL, stdout=target))
+            if source is not None:
                 source.close()  # so that a filter that dies ends the command before it
         failed = [command[0] for command, process in zip(commands, running, strict=True) if process.wait()]
     except BaseException:

@@ -42,19 +42,8 @@ async def backup(run: JobRun) -> Ending:
                 manifest = _manifest(run)
                 await run.threads.run(writer.finish, manifest)
         with run.stage(Stage.PUBLISH):
-            entry = await _publish(run, archive, plan, manifest)
-    return Ending(
-        state=JobState(entry.outcome or JobState.SUCCEEDED),
-        result={
-            "backup_id": entry.backup_id,
-            "file_name": entry.file_name,
-            "size": entry.size,
-            "sha256": entry.sha256,
-            "encrypted": entry.encrypted,
-            "files": run.meter.files,
-            "bytes": run.meter.bytes,
-        },
-    )
+            await run.check_may_publish()
+            return await run.threads.run(_publish, run, archive, _entry(run, plan, manifest))
 
 
 async def _take_lock(run: JobRun) -> Lock | None:
@@ -102,14 +91,12 @@ def _manifest(run: JobRun) -> Manifest:
     return Manifest(run.job.backup_id, datetime.now(UTC), outcome_of(results), results)
 
 
-async def _publish(run: JobRun, archive: NewArchive, plan: BackupPlan, manifest: Manifest) -> Entry:
-    """Make the archive visible, if this job may still do so."""
-    await run.check_lease()
+def _entry(run: JobRun, plan: BackupPlan, manifest: Manifest) -> Entry:
     started = run.job.started_at or run.job.created_at
-    entry = Entry(
+    return Entry(
         backup_id=run.job.backup_id,
         file_name="",
-        encrypted="envelope" in run.job.request,
+        encrypted=run.job.request.get("envelope") is not None,
         size=0,
         created_at=started,
         outcome=manifest.outcome,
@@ -120,4 +107,22 @@ async def _publish(run: JobRun, archive: NewArchive, plan: BackupPlan, manifest:
         parts=manifest.parts,
         warnings=plan.identity.warnings,
     )
-    return await run.threads.run(archive.publish, entry)
+
+
+def _publish(run: JobRun, archive: NewArchive, entry: Entry) -> Ending:
+    """Make the archive visible unless the job is to end; once it is visible the job has succeeded."""
+    stored = archive.publish(entry, run.threads.keep_going)
+    ending = Ending(
+        state=JobState(stored.outcome or JobState.SUCCEEDED),
+        result={
+            "backup_id": stored.backup_id,
+            "file_name": stored.file_name,
+            "size": stored.size,
+            "sha256": stored.sha256,
+            "encrypted": stored.encrypted,
+            "files": run.meter.files,
+            "bytes": run.meter.bytes,
+        },
+    )
+    run.settle(ending)
+    return ending

@@ -24,6 +24,7 @@ async def recover_cell(tools: Tools) -> None:
             log.warning("recovery: removed the unfinished file %s", name)
         for job in await tools.jobs.store.active():
             if job.state is not JobState.RUNNING:
+                await tools.jobs.queue.enqueue(job)  # its record may be all there is; one that is queued stays as it is
                 continue
             message = "The worker died while the job ran."
             fault = JobFault(Code.WORKER_LOST, message, MEANINGS[Code.WORKER_LOST].hint)

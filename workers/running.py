@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from app.archive.parts import PartResult
+from app.archive.parts import PartOutcome, PartResult, fault_of
 from app.archive.relay import Meter
+from app.engine.shield import see_through
 from app.errors import BackupError, Code, JobError, UnavailableError
 from app.jobs.base import Lease
 from app.jobs.records import Job, JobFault, JobState
@@ -20,6 +21,7 @@ from workers.tools import Tools
 log = logging.getLogger("cell_backup.worker")
 
 _REPORT_INTERVAL = 0.4
+_RECORD_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class JobRun:
         self._lease: Lease | None = None
         self._stage: str | None = None
         self._why: JobError | None = None
+        self._ending: Ending | None = None
+        self._over = False
         self._task = asyncio.current_task()
 
     @contextmanager
@@ -53,58 +57,80 @@ class JobRun:
         log.info("job %s: %s", self.job.job_id, name)
         yield
 
-    async def check_lease(self) -> None:
-        """Raise JobError WORKER_LOST where this job may no longer change anything."""
+    async def check_may_publish(self) -> None:
+        """Raise JobError where this job may no longer change anything: its lease is lost, or somebody cancelled it."""
         if self._lease is not None:
             await self._lease.check()
+        if not await self._still_wanted():
+            raise _cancelled()
 
     def end_because(self, why: JobError) -> None:
-        """End the work wherever it is; the record will say why."""
-        if self._why is None and self._task is not None:
+        """End the work wherever it is; the record will say why. A job that is over stays as it ended."""
+        if self._why is None and not self._over and self._task is not None:
             self._why = why
             self._task.cancel()
+
+    def settle(self, ending: Ending) -> None:
+        """Note that the job's purpose is fulfilled and cannot be undone: whatever comes now, it has ended so."""
+        self._ending = ending
 
     async def run(self, work: Callable[["JobRun"], Awaitable[Ending]]) -> None:
         """Do the work under the cell's lease and record how it ended."""
         lost = JobError(Code.WORKER_LOST, "The worker lost the right to work on this cell.")
-        owner = self.job.job_id
-        async with self.tools.jobs.leases.hold(
-            self.tools.cell, owner, on_lost=lambda: self.end_because(lost)
-        ) as self._lease:
-            if not await self._still_wanted():
-                return
-            running = replace(self.job, state=JobState.RUNNING, started_at=datetime.now(UTC), fence=self._lease.fence)
-            await self._record(running)
-            await self._record(await self._end_state(work))
+        leases, owner = self.tools.jobs.leases, self.job.job_id
+        try:
+            async with leases.hold(self.tools.cell, owner, on_lost=lambda: self.end_because(lost)) as self._lease:
+                if await self._still_wanted():
+                    await self._begin(self._lease.fence)
+                    await self._end(await self._end_state(work))
+                else:
+                    await self._end(self._failed(_cancelled()))
+        except (UnavailableError, asyncio.CancelledError) as error:
+            if self._over:
+                raise
+            await self._end(self._failed(error if isinstance(error, UnavailableError) else self._told_to_end()))
 
     async def _still_wanted(self) -> bool:
-        """Tell whether nobody cancelled the job while it waited for the lease."""
+        """Tell whether nobody cancelled the job; while it waits in the queue, its record may end at once."""
         record = await self.tools.jobs.store.get(self.job.job_id)
-        return record is not None and not record.state.ended
+        return record is not None and not record.state.ended and not record.cancel_requested
 
     async def _end_state(self, work: Callable[["JobRun"], Awaitable[Ending]]) -> Job:
+        error: BackupError | None = None
         limit = self.tools.settings.job_timeout
+        deadline = asyncio.timeout(limit)
         try:
-            async with self._reporting(), asyncio.timeout(limit):
-                ending = await work(self)
-        except TimeoutError:
-            return self._failed(JobError(Code.JOB_TIMEOUT, f"The job ran longer than {limit:.0f} seconds."))
+            async with self._reporting(), deadline:
+                self.settle(await work(self))
         except asyncio.CancelledError:
-            # recorded like any other end, and not passed on: arq would only log it with a traceback
-            if self._task is not None:
-                self._task.uncancel()
-            return self._failed(self._why or JobError(Code.WORKER_LOST, "The worker was shut down while the job ran."))
-        except BackupError as error:
+            error = self._told_to_end()
+        except BackupError as raised:
+            error = raised
+        except Exception as raised:
+            if deadline.expired():
+                error = JobError(Code.JOB_TIMEOUT, f"The job ran longer than {limit:.0f} seconds.")
+            else:
+                log.exception("job %s: unexpected error", self.job.job_id)
+                error = JobError(Code.INTERNAL, f"Unexpected {type(raised).__name__}; see the worker's log.")
+        if error is not None and self._ending is None:
             return self._failed(error)
-        except Exception as error:
-            log.exception("job %s: unexpected error", self.job.job_id)
-            return self._failed(JobError(Code.INTERNAL, f"Unexpected {type(error).__name__}; see the worker's log."))
+        return self._done()
+
+    def _told_to_end(self) -> JobError:
+        """Say why the task was cancelled, which goes no further: arq would only log it with a traceback."""
+        if self._task is not None:
+            self._task.uncancel()
+        return self._why or JobError(Code.WORKER_LOST, "The worker was shut down before the job had ended.")
+
+    def _done(self) -> Job:
+        assert self._ending is not None
         done = self._snapshot(ended=True)
-        return replace(done, state=ending.state, result=ending.result, finished_at=datetime.now(UTC))
+        return replace(done, state=self._ending.state, result=self._ending.result, finished_at=datetime.now(UTC))
 
     def _failed(self, error: BackupError) -> Job:
         log.warning("job %s: %s: %s", self.job.job_id, error.code, error.message)
         state = JobState.CANCELLED if error.code is Code.CANCELLED else JobState.FAILED
+        self.parts[:] = [_given_up(result, error) for result in self.parts]
         fault = JobFault(error.code, error.message, error.hint)
         return replace(self._snapshot(), state=state, error=fault, finished_at=datetime.now(UTC))
 
@@ -117,9 +143,25 @@ class JobRun:
             warnings=tuple(self.warnings),
         )
 
-    async def _record(self, job: Job) -> None:
+    async def _begin(self, fence: int) -> None:
+        self.job = replace(self.job, state=JobState.RUNNING, started_at=datetime.now(UTC), fence=fence)
+        await self.tools.jobs.store.update(self.job)
+
+    async def _end(self, job: Job) -> None:
+        """Record the end; nothing interrupts that any more, not even that the lease is lost."""
+        self._over = True
         self.job = job
-        await self.tools.jobs.store.update(job)
+        await see_through(self._record())
+
+    async def _record(self) -> None:
+        """Write the record with a patience of minutes: once more than Redis should ever be away."""
+        for pause in (*_RECORD_PAUSES, None):
+            try:
+                return await self.tools.jobs.store.update(self.job)
+            except UnavailableError:
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
 
     @asynccontextmanager
     async def _reporting(self) -> AsyncIterator[None]:
@@ -135,12 +177,22 @@ class JobRun:
         """Write the record twice a second and notice when somebody wants the job to end."""
         store = self.tools.jobs.store
         while True:
-            with suppress(UnavailableError):  # Redis may be away for a while; the end state is written with patience
+            with suppress(BackupError):  # Redis may be away for a while; the end state is written with patience
                 await store.update(self._snapshot())
-                record = await store.get(self.job.job_id)
-                if record is not None and record.cancel_requested:
-                    self.end_because(JobError(Code.CANCELLED, "The job was cancelled."))
+                if not await self._still_wanted():
+                    self.end_because(_cancelled())
             await asyncio.sleep(_REPORT_INTERVAL)
+
+
+def _given_up(result: PartResult, error: BackupError) -> PartResult:
+    """Give the part that was being saved when the job failed as failed."""
+    if result.outcome is not PartOutcome.RUNNING:
+        return result
+    return replace(result, outcome=PartOutcome.FAILED, error=fault_of(error))
+
+
+def _cancelled() -> JobError:
+    return JobError(Code.CANCELLED, "The job was cancelled.")
 
 
 async def run_job(tools: Tools, job_id: str, work: Callable[[JobRun], Awaitable[Ending]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import ParamSpec, TypeVar
 
+from app.engine.shield import see_through
 from app.errors import Code, JobError
 
 Arguments = ParamSpec("Arguments")
@@ -44,18 +45,27 @@ class Threads:
         except asyncio.CancelledError:
             self._stop.set()
             abort()
-            await asyncio.wait({running})
-            running.exception()  # the step's own end is known: it was told to
+            try:
+                await see_through(asyncio.wait({running}))
+            finally:
+                running.exception()  # the step's own end is known: it was told to
             raise
 
     @asynccontextmanager
     async def managed(self, manager: AbstractContextManager[Result]) -> AsyncIterator[Result]:
-        """Enter and leave a blocking context manager in threads."""
-        value = await self.run(manager.__enter__)
+        """Enter and leave a blocking context manager in threads; one that was entered is always left."""
+        entered = False
+
+        def enter() -> Result:
+            nonlocal entered
+            value = manager.__enter__()
+            entered = True
+            return value
+
         try:
-            yield value
+            yield await self.run(enter)
         except BaseException as error:
-            leaving = asyncio.to_thread(manager.__exit__, type(error), error, error.__traceback__)
-            await asyncio.shield(leaving)
+            if entered:
+                await see_through(asyncio.to_thread(manager.__exit__, type(error), error, error.__traceback__))
             raise
         await self.run(manager.__exit__, None, None, None)

@@ -15,7 +15,7 @@ from app.api.auth import guarded_router
 from app.api.parts import PartModel
 from app.api.problems import answer, problems
 from app.api.resources import Given, Resources
-from app.catalog.base import Entry
+from app.catalog.base import Entry, Store
 from app.errors import Code, InputError
 
 router = guarded_router(prefix="/api/config/backups", tag="backups")
@@ -175,7 +175,7 @@ async def download_backup(given: Given, backup_id: BackupId) -> Response:
     entry = await find(given, backup_id)
     path = await asyncio.to_thread(given.store.path, backup_id)
     try:
-        status = await asyncio.to_thread(os.stat, path)
+        status = await asyncio.to_thread(_open_once, given.store, backup_id)
     except FileNotFoundError as error:
         raise InputError(Code.BACKUP_NOT_FOUND, f"'{backup_id}' was removed just now.") from error
     return _ArchiveFile(
@@ -185,6 +185,12 @@ async def download_backup(given: Given, backup_id: BackupId) -> Response:
         media_type=_OPAQUE if entry.encrypted else _GZIP,
         headers=None if entry.sha256 is None else {"etag": f'"{entry.sha256}"'},
     )
+
+
+def _open_once(store: Store, backup_id: str) -> os.stat_result:
+    # an error that shows only when the file is opened would come after the headers have been sent
+    with store.open(backup_id) as file:
+        return os.fstat(file.fileno())
 
 
 class _ArchiveFile(FileResponse):
@@ -226,7 +232,15 @@ async def get_backup(given: Given, backup_id: BackupId) -> BackupModel:
     operation_id="delete_backup",
     summary="Delete a backup",
     description="Removes the archive and what is noted about it. There is no way back.",
-    responses=problems(Code.BACKUP_NOT_FOUND, Code.BACKUP_IN_USE, Code.INVALID_BACKUP_ID, Code.REDIS_UNAVAILABLE),
+    responses=problems(
+        Code.BACKUP_NOT_FOUND,
+        Code.BACKUP_IN_USE,
+        Code.INVALID_BACKUP_ID,
+        Code.REDIS_UNAVAILABLE,
+        Code.DISK_FULL,
+        Code.WRITE_FAILED,
+        Code.INTERNAL,
+    ),
 )
 async def delete_backup(given: Given, backup_id: BackupId) -> None:
     """Remove one archive."""

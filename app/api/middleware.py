@@ -16,7 +16,6 @@ from app.api.problems import REQUEST_ID, answer
 from app.errors import Code
 
 MAX_BODY = 64 * 1024
-_DISCARDED = 32 * 1024 * 1024
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -121,7 +120,6 @@ class BodyLimit:
             return
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > self._limit:
-            await _discard(receive, int(length))
             await answer(scope, Code.BODY_TOO_LARGE)(scope, receive, send)
             return
         taken = 0
@@ -131,20 +129,7 @@ class BodyLimit:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self._limit:
-                await _discard(receive, _DISCARDED)
                 raise HTTPException(413)
             return message
 
         await self._app(scope, receive_some, send)
-
-
-async def _discard(receive: Receive, length: int) -> None:
-    """Read a body to its end, if that is near: a client that is still sending would not see the answer."""
-    if length > _DISCARDED:
-        return
-    taken = 0
-    while taken <= _DISCARDED:
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from app.api.resources import Resources
 from app.archive.envelope import Envelope, new_envelope, read_envelope
@@ -13,28 +13,16 @@ from app.errors import Code, InputError
 MAX_LENGTH = 1024
 
 
-def _sent(value: object) -> object:
-    # a null would quietly make a plain archive for a client whose variable was not set
-    if value is None:
-        raise ValueError("must be a text; leave it out where there is none")
-    return value
-
-
-def _usable(secret: SecretStr | None) -> SecretStr | None:
-    text = "" if secret is None else secret.get_secret_value()
-    if not 1 <= len(text) <= MAX_LENGTH:
-        raise ValueError(f"must have 1 to {MAX_LENGTH} characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # JSON can hold half a surrogate pair, which no key can be derived from
-        raise ValueError("must be valid Unicode text") from None
+def _given(secret: SecretStr | None) -> SecretStr:
+    # null is refused: it would quietly make a plain archive for a client whose variable was not set
+    if secret is None or not 1 <= len(secret.get_secret_value()) <= MAX_LENGTH:
+        raise ValueError(f"must be a text of 1 to {MAX_LENGTH} characters; leave it out where there is none")
     return secret
 
 
 Passphrase = Annotated[
     SecretStr | None,
-    BeforeValidator(_sent),
-    AfterValidator(_usable),
+    AfterValidator(_given),
     WithJsonSchema(
         {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "format": "password", "writeOnly": True}
     ),

@@ -32,7 +32,7 @@ NAME_FIELD = 100
 PREFIX_FIELD = 155
 POSIX_MAGIC = b"ustar\x0000"
 _OCTAL_LIMIT = {8: 8**7, 12: 8**11}
-_PLAIN_NUMBERS = re.compile(rb"(?:[0-7]{7}[\0 ]){3}(?:[0-7]{11}[\0 ]){2}")
+PLAIN_NUMBERS = re.compile(rb"(?:[0-7]{7}[\0 ]){3}(?:[0-7]{11}[\0 ]){2}")
 _KIND_NAMES = {
     REGULAR: "file",
     OLD_REGULAR: "file",
@@ -217,14 +217,18 @@ def decode(block: bytes, records: Records) -> Member:
 
 def check_facts(block: bytes, records: Records) -> None:
     """Raise MalformedTarError where `decode` would: for a number or a time that cannot be read."""
-    if not _PLAIN_NUMBERS.fullmatch(block, 100, 148):
+    if not PLAIN_NUMBERS.fullmatch(block, 100, 148):
         for start, end in ((100, 108), (108, 116), (116, 124), (124, 136), (136, 148)):
             number(block[start:end])
-    if records:
-        for key in records.keys() & {b"uid", b"gid", b"size"}:
-            decimal(records[key])
-        if mtime := records.get(b"mtime"):
-            nanoseconds(mtime)
+    check_records(records)
+
+
+def check_records(records: Records) -> None:
+    """Raise MalformedTarError where a record's number or time cannot be read."""
+    for key in records.keys() & {b"uid", b"gid", b"size"}:
+        decimal(records[key])
+    if mtime := records.get(b"mtime"):
+        nanoseconds(mtime)
 
 
 def decimal(raw: bytes) -> int:

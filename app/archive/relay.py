@@ -132,7 +132,7 @@ class TarRelay:
         self._zero_blocks = 0
 
     def _close_map(self) -> None:
-        """End the map of a sparse member that was cut inside it: zeros are no map, and tars would stop reading there."""
+        """End the map of a sparse member that was cut inside it: zeros are no map, and other tars would stop there."""
         if isinstance(self._hash, SparseHash) and (rest := self._hash.rest_of_map()[: self._left]):
             self._spoil()
             self._out([rest])

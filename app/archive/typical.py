@@ -4,19 +4,30 @@ It does what `HeaderGroup.describe` and `renamed_in_place` do, in a third of the
 (or wrong) is left to them. A mailbox has hundreds of thousands of such files, so this decides how fast it is saved.
 """
 
+import re
 from hashlib import sha256
 from struct import Struct
 from typing import NamedTuple
 
 from isal.isal_zlib import adler32
 
-from app.archive.headers import BLOCK, NAME_FIELD, PAX_NEXT, REGULAR
+from app.archive.headers import (
+    BLOCK,
+    NAME_FIELD,
+    PAX_NEXT,
+    PLAIN_NUMBERS,
+    REGULAR,
+    MalformedTarError,
+    check_records,
+    parse_records,
+)
 
 # name, size, checksum, type, names of owners, first byte of the prefix field; see app.archive.headers
 _HEADER = Struct("100s24x12s12x8sB108x64s16xB")
 _NO_OWNERS = bytes(64)
 _EXTENDED = 2 * BLOCK
 _SLASH, _SPACE = b"/ "
+_ONLY_TIME = re.compile(rb"([1-9][0-9]?) mtime=-?[0-9]{1,19}(?:\.[0-9]+)?\n")
 
 
 class Typical(NamedTuple):
@@ -45,10 +56,11 @@ def relay_typical(view: memoryview, at: int, end: int, prefix: bytes) -> Typical
     field, size_field, stored, kind, owners, prefix_field = _HEADER.unpack_from(view, at)
     name, _, rest = field.partition(b"\0")
     path = prefix + name[2:]
-    if kind != REGULAR or prefix_field or not _is_plain(name, path, rest):
+    plain = _is_plain(name, path, rest) and PLAIN_NUMBERS.fullmatch(view, at + 100, at + 148)
+    if not plain or kind != REGULAR or prefix_field:
         return None
-    size, checksum = _octal(size_field), _checksum(view[at:data], stored)
-    if size is None or checksum is None:
+    size, checksum = int(size_field[:-1], 8), _checksum(view[at:data], stored)
+    if checksum is None:
         return None
     after = data + size + (-size % BLOCK)
     if after > end:
@@ -65,6 +77,7 @@ def _is_plain(name: bytes, path: bytes, rest: bytes) -> bool:
     return (
         name[:2] == b"./"
         and len(name) > 2
+        and name[2] != _SLASH
         and name[-1] != _SLASH
         and b".." not in name
         and len(path) <= NAME_FIELD
@@ -73,14 +86,20 @@ def _is_plain(name: bytes, path: bytes, rest: bytes) -> bool:
 
 
 def _is_harmless(extended: bytes) -> bool:
-    """Tell whether an extended header of one block has a right checksum and says nothing about names or sizes."""
+    """Tell whether an extended header of one block is as it should be and says nothing about names or sizes."""
     size = _octal(extended[124:136])
-    return (
-        size is not None
-        and 0 < size <= BLOCK
-        and _checksum(extended[:BLOCK], extended[148:156]) is not None
-        and not (b"path=" in extended or b"size=" in extended or b"GNU.sparse" in extended)
-    )
+    if not size or size > BLOCK or _checksum(extended[:BLOCK], extended[148:156]) is None:
+        return False
+    payload = extended[BLOCK : BLOCK + size]
+    if (only_time := _ONLY_TIME.fullmatch(payload)) is not None:
+        return int(only_time[1]) == size
+    if b"path=" in payload or b"size=" in payload or b"GNU.sparse" in payload:
+        return False
+    try:
+        check_records(parse_records(payload))
+    except MalformedTarError:
+        return False
+    return True
 
 
 def _octal(field: bytes) -> int | None:

@@ -1,5 +1,6 @@
 """What this service wants of the place that holds the archives."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,10 +51,11 @@ class NewArchive(Protocol):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append all of the data; raise JobError DISK_FULL or WRITE_FAILED."""
 
-    def publish(self, entry: Entry) -> Entry:
+    def publish(self, entry: Entry, keep_going: Callable[[], None] = lambda: None) -> Entry:
         """Make the archive durable and visible under its final name, write its sidecar; give the entry as stored.
 
-        Size and SHA-256 are filled in here. Raises JobError; then nothing is visible.
+        Size and SHA-256 are filled in here. `keep_going` is called before the archive becomes visible and may raise.
+        Raises JobError, and what `keep_going` raises; then nothing is visible.
         """
 
 

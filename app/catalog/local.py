@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,8 +43,10 @@ class LocalStore:
         """List all archives, newest first."""
         try:
             names = [path.name for path in self._directory.iterdir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise JobError(Code.WRITE_FAILED, f"The backup directory cannot be listed: {error.strerror}.") from error
         found = [entry for name in names if (entry := self._entry(name)) is not None]
         return sorted(found, key=lambda entry: (entry.created_at, entry.backup_id), reverse=True)
 
@@ -128,10 +130,11 @@ class PartialArchive:
         self._digest.update(data)
         self._size += len(data)
 
-    def publish(self, entry: Entry) -> Entry:
+    def publish(self, entry: Entry, keep_going: Callable[[], None] = lambda: None) -> Entry:
         """Make the archive durable and visible under its final name; give the entry as stored.
 
-        The sidecar comes first: an archive that is seen has one. Raises JobError; then nothing is visible.
+        The sidecar comes first: an archive that is seen has one. `keep_going` is called before the archive becomes
+        visible and may raise. Raises JobError, and what `keep_going` raises; then nothing is visible.
         """
         entry = replace(
             entry, file_name=self._final.name, size=self._size, sha256=self._digest.hexdigest(), described=True
@@ -141,13 +144,14 @@ class PartialArchive:
             os.fsync(self._file.fileno())
             if self._final.exists():
                 raise JobError(Code.WRITE_FAILED, f"An archive called {self._final.name} exists already.")
-        _write_sidecar(sidecar, entry)
         try:
+            _write_sidecar(sidecar, entry)
+            keep_going()
             with writing():
                 # nobody else can come between: the hidden name was made with O_EXCL and is held until now
                 self._partial.rename(self._final)
                 _sync_directory(self._directory)
-        except JobError:
+        except BaseException:
             self._final.unlink(missing_ok=True)
             sidecar.unlink(missing_ok=True)
             raise
@@ -155,8 +159,8 @@ class PartialArchive:
 
     def close(self) -> None:
         """Close the file and remove its hidden name; what was published stays."""
-        self._file.close()
         self._partial.unlink(missing_ok=True)
+        self._file.close()
 
 
 def _write_sidecar(path: Path, entry: Entry) -> None:

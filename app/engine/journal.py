@@ -104,6 +104,7 @@ def _add(journal: Path, container: str, mode: str) -> None:
         fresh.replace(final)
         _sync(journal)
     except OSError as error:
+        fresh.unlink(missing_ok=True)
         raise PartError(Code.QUIESCE_FAILED, f"The journal {final} cannot be written: {error}") from error
 
 

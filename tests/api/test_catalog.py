@@ -204,7 +204,7 @@ async def test_a_backup_that_goes_away_before_it_is_sent_is_not_found(
     path = store.path(PLAIN)
 
     def gone(_: str) -> Path:
-        path.unlink()
+        path.unlink(missing_ok=True)
         return path
 
     monkeypatch.setattr(store, "path", gone)

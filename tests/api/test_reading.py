@@ -83,6 +83,8 @@ async def test_the_contents_of_a_plain_archive_come_in_parts(client: httpx2.Asyn
     assert first == {"members": whole["members"][:2], "next_offset": 2}
     second = (await client.get(address, params={"limit": 2, "offset": first["next_offset"]})).json()
     assert second == {"members": whole["members"][2:], "next_offset": None}
+    middle = (await client.get(address, params={"limit": 1, "offset": 1})).json()
+    assert middle == {"members": whole["members"][1:2], "next_offset": 2}
     below = (await client.get(address, params={"prefix": "config/", "offset": 1})).json()
     assert [member["path"] for member in below["members"]] == ["config/b"]
 

@@ -87,12 +87,12 @@ async def test_stream_that_breaks_inside_a_file(house: House, code: Code) -> Non
 
 async def test_stream_that_ends_well_in_the_middle(house: House) -> None:
     house.add_mail(MAIL[:IN_SECOND])
-    await assert_mail_failed(house, Code.STREAM_CUT, exit_code=None)
+    await assert_mail_failed(house, Code.STREAM_CUT, exit_code=0)
 
 
 async def test_stream_without_its_end_of_archive(house: House) -> None:
-    house.add_mail(MAIL.rstrip(b"\0"))
-    await assert_mail_failed(house, Code.STREAM_CUT)
+    house.add_mail(MAIL[: MAIL.rindex(b"c") // 512 * 512 + 512])
+    await assert_mail_failed(house, Code.STREAM_CUT, exit_code=0)
 
 
 async def test_stream_that_is_no_tar(house: House) -> None:
@@ -154,7 +154,7 @@ async def test_manifest_that_is_damaged(house: House) -> None:
 
 
 class OneAfterTheOther(MemoryEngine):
-    """Give another stream at each read of a volume, the last one again and again."""
+    """Give another stream at each read of the mail, the last one again and again."""
 
     def __init__(self, streams: list[MemoryVolume]) -> None:
         super().__init__()
@@ -164,7 +164,8 @@ class OneAfterTheOther(MemoryEngine):
     async def read_volume(
         self, container: str, path: str, *, exclude: Sequence[str] = ()
     ) -> AsyncIterator[VolumeStream]:
-        self.machines[container].volumes[path] = self.streams.pop(0) if len(self.streams) > 1 else self.streams[0]
+        if container == "cell-mail":
+            self.machines[container].volumes[path] = self.streams.pop(0) if self.streams[1:] else self.streams[0]
         async with super().read_volume(container, path, exclude=exclude) as stream:
             yield stream
 

@@ -8,10 +8,9 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,8 +90,25 @@ class Demo:
         return found
 
 
+Finished = tuple[Demo, subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture
 def demo() -> Iterator[Demo]:
+    with demo_place() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def finished() -> Iterator[Finished]:
+    """Give a demo that ran without an engine, in a pipe."""
+    with demo_place() as place:
+        yield place, place.run()
+
+
+@contextmanager
+def demo_place() -> Iterator[Demo]:
+    """Make a place for a demo; afterwards nothing runs there any more."""
     made = Demo(Path(tempfile.mkdtemp(prefix="cb-", dir="/tmp")))
     try:
         yield made
@@ -112,7 +128,7 @@ def engine(docker_host: str) -> dict[str, str]:
 
 def commands(output: str) -> list[list[str]]:
     """Give the commands that the last lines of the demo tell its user to run."""
-    _, _, closing = output.partition("The archive:")
+    _, _, closing = output.partition("look inside:\n")
     return [shlex.split(line) for line in closing.splitlines() if line.startswith("   ")]
 
 
@@ -128,19 +144,19 @@ def mode(path: Path) -> int:
 
 def demo_things_on_the_engine(output: str) -> list[str]:
     """List what is still there of the containers, volumes and the image of one demo."""
-    named = re.search(r"cell-demo-[0-9a-f]{8}-", output)
+    named = re.search(r"cell-demo-[0-9a-f]{8}-radicale", output)
     assert named is not None
-    own = f"--filter=label=cell-backup-demo={named.group()}radicale"
-    left = [docker("ps", "--all", "--quiet", own), docker("volume", "ls", "--quiet", own)]
-    return [*b"".join(left).decode().split(), *docker("images", "--quiet", image_of(named.group())).decode().split()]
+    own = f"--filter=label=cell-backup-demo={named.group()}"
+    left = (
+        docker("ps", "--all", "--quiet", own),
+        docker("volume", "ls", "--quiet", own),
+        docker("images", "--quiet", f"cell-backup-demo:{named.group()}"),
+    )
+    return b"".join(left).decode().split()
 
 
-def image_of(prefix: str) -> str:
-    return f"cell-backup-demo:{prefix}radicale"
-
-
-def test_without_an_engine_the_cell_s_files_are_saved_and_the_rest_is_named_with_the_reason(demo: Demo) -> None:
-    done = demo.run()
+def test_without_an_engine_the_cell_s_files_are_saved_and_the_rest_is_named_with_the_reason(finished: Finished) -> None:
+    demo, done = finished
 
     assert (done.returncode, done.stderr) == (0, "")
     assert f"No Docker engine listens at {demo.home}/no-engine." in done.stdout
@@ -152,8 +168,8 @@ def test_without_an_engine_the_cell_s_files_are_saved_and_the_rest_is_named_with
     assert all(int(table[name][1]) > 0 for name in COMPONENTS)
 
 
-def test_what_stays_is_one_directory_with_archive_and_passphrase_for_their_owner_only(demo: Demo) -> None:
-    done = demo.run()
+def test_what_stays_is_one_directory_with_archive_and_passphrase_for_their_owner_only(finished: Finished) -> None:
+    demo, done = finished
 
     [kept] = demo.home.iterdir()
     files = {path.suffix: path for path in kept.iterdir()}
