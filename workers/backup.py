@@ -6,7 +6,7 @@ from enum import StrEnum
 from app import __version__
 from app.archive.envelope import parse_envelope
 from app.archive.manifest import Header, Manifest, outcome_of
-from app.archive.parts import PartOutcome, PartResult
+from app.archive.parts import PartKind, PartOutcome, PartResult
 from app.archive.writer import ArchiveWriter, Lock, archive_writer
 from app.catalog.base import Entry, NewArchive
 from app.errors import Code, JobError
@@ -66,8 +66,15 @@ async def _save_parts(run: JobRun, writer: ArchiveWriter, plan: BackupPlan) -> N
             run.parts.append(PartResult(part, PartOutcome.RUNNING))
             run.parts[-1] = await VolumeSaver(run, writer, volume, part).save()
         run.parts.extend(plan.left_out)
-    if not run.meter.files and not any(result.outcome is PartOutcome.SUCCEEDED for result in run.parts):
+    if not any(_saved_something(result) for result in run.parts):
         raise JobError(Code.NOTHING_TO_SAVE, _why_nothing(run.parts))
+
+
+def _saved_something(result: PartResult) -> bool:
+    """Tell whether the archive has a whole file of the part; a volume that was read to its end may be empty."""
+    if result.part.kind is PartKind.COMPONENT:
+        return result.files > 0
+    return result.outcome is PartOutcome.SUCCEEDED or result.files > len(result.damaged)
 
 
 def _why_nothing(results: list[PartResult]) -> str:

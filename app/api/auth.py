@@ -1,11 +1,8 @@
 """Who may ask: whoever holds the bearer token."""
 
 import hmac
-import os
 import secrets
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,7 +13,7 @@ from typing_extensions import override
 from app.api.problems import problems
 from app.api.resources import resources_of
 from app.errors import Code, InputError
-from app.jobs.state_dir import private_directory, unusable
+from app.jobs.state_dir import private_file, unusable
 from app.settings import Settings
 
 TOKEN_FILE = "api-token"  # noqa: S105 - the name of the file, not what it holds
@@ -36,13 +33,10 @@ def load_token(settings: Settings) -> str:
     if settings.api_token is not None:
         return _checked(settings.api_token.get_secret_value(), "CELL_BACKUP_API_TOKEN")
     path = settings.state_dir / TOKEN_FILE
-    private_directory(settings.state_dir)
     try:
-        if not os.path.lexists(path):
-            _make_token(path)
-        return _checked(path.read_text(encoding="ascii"), str(path))
-    except OSError as error:
-        raise unusable(path, error.strerror or "cannot be used") from error
+        return _checked(
+            private_file(path, lambda: secrets.token_urlsafe(32).encode() + b"\n").decode("ascii"), str(path)
+        )
     except UnicodeDecodeError as error:
         raise unusable(path, "holds no token") from error
 
@@ -52,25 +46,6 @@ def _checked(text: str, source: str) -> str:
     if not token.isascii() or not token.isprintable() or not token:
         raise InputError(Code.INVALID_SETTING, f"The API token in {source} is empty, or is not plain ASCII text.")
     return token
-
-
-def _make_token(path: Path) -> None:
-    """Link a whole file into its place, so that of two processes that start at once both find the same token."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(draft)
-    finally:
-        draft.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def check_token(header: str | None, token: str) -> None:

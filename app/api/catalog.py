@@ -129,7 +129,7 @@ async def find(given: Resources, backup_id: str) -> Entry:
     operation_id="list_backups",
     summary="List backups",
     description="All archives in the backup directory, newest first; also those that were copied there by hand.",
-    responses=problems(Code.INVALID_REQUEST),
+    responses=problems(Code.INVALID_REQUEST, Code.FILE_UNREADABLE, Code.INTERNAL),
 )
 async def list_backups(
     given: Given,
@@ -167,17 +167,20 @@ async def list_backups(
                 "multipart/byteranges": {"schema": {"type": "string", "format": "binary"}},
             },
         },
-        **problems(Code.BACKUP_NOT_FOUND, Code.INVALID_BACKUP_ID, Code.RANGE_NOT_SATISFIABLE),
+        **problems(
+            Code.BACKUP_NOT_FOUND,
+            Code.INVALID_BACKUP_ID,
+            Code.RANGE_NOT_SATISFIABLE,
+            Code.FILE_UNREADABLE,
+            Code.INTERNAL,
+        ),
     },
 )
 async def download_backup(given: Given, backup_id: BackupId) -> Response:
     """Send the file of an archive."""
     entry = await find(given, backup_id)
     path = await asyncio.to_thread(given.store.path, backup_id)
-    try:
-        status = await asyncio.to_thread(_open_once, given.store, backup_id)
-    except FileNotFoundError as error:
-        raise InputError(Code.BACKUP_NOT_FOUND, f"'{backup_id}' was removed just now.") from error
+    status = await asyncio.to_thread(_open_once, given.store, backup_id)
     return _ArchiveFile(
         path,
         stat_result=status,
@@ -219,7 +222,7 @@ class _ArchiveFile(FileResponse):
     operation_id="get_backup",
     summary="Show a backup",
     description="What is known of one archive without opening it.",
-    responses=problems(Code.BACKUP_NOT_FOUND, Code.INVALID_BACKUP_ID),
+    responses=problems(Code.BACKUP_NOT_FOUND, Code.INVALID_BACKUP_ID, Code.FILE_UNREADABLE, Code.INTERNAL),
 )
 async def get_backup(given: Given, backup_id: BackupId) -> BackupModel:
     """Show one archive."""
@@ -231,14 +234,19 @@ async def get_backup(given: Given, backup_id: BackupId) -> BackupModel:
     status_code=204,
     operation_id="delete_backup",
     summary="Delete a backup",
-    description="Removes the archive and what is noted about it. There is no way back.",
+    description=(
+        "Removes the archive and what is noted about it. There is no way back, so the last archive that has been "
+        "verified is not removed."
+    ),
     responses=problems(
         Code.BACKUP_NOT_FOUND,
         Code.BACKUP_IN_USE,
+        Code.BACKUP_LAST_VERIFIED,
         Code.INVALID_BACKUP_ID,
         Code.REDIS_UNAVAILABLE,
         Code.DISK_FULL,
         Code.WRITE_FAILED,
+        Code.FILE_UNREADABLE,
         Code.INTERNAL,
     ),
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.archive import headers
+from app.archive.acls import acl_records
 from app.archive.headers import Member
 from app.archive.relay import Meter
 from app.archive.sums import SumsSpool, line
@@ -16,7 +17,8 @@ from app.errors import Code, PartError
 
 Out = Callable[[bytes], None]
 _PIECE = 1 << 20
-_VANISHED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+# the last one: readlink of what is no link any more
+_VANISHED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL}
 _NO_XATTRS = {errno.ENOTSUP, errno.ENODATA, errno.EPERM}
 
 
@@ -62,7 +64,7 @@ class FileMembers:
         if stat.S_ISDIR(entry.stat.st_mode):
             member = self._member(path + b"/", headers.DIRECTORY, entry.stat)
         else:
-            target = os.fsencode(on_disk.readlink())
+            target = os.readlink(os.fsencode(on_disk))  # noqa: PTH115 - a Path would tidy the target up
             member = self._member(path, headers.SYMLINK, entry.stat, link=target)
         member.records.update(_xattrs(on_disk, follow=False))
         self._out(headers.encode(member))
@@ -141,7 +143,8 @@ def _xattrs(file: Path | int, *, follow: bool = True) -> headers.Records:
             return {}
         raise
     # a record's key ends at its first '=', so GNU tar writes one in a name as %3D
-    return {
+    records = {
         b"SCHILY.xattr." + os.fsencode(name).replace(b"%", b"%25").replace(b"=", b"%3D"): value
         for name, value in values.items()
     }
+    return records | acl_records(values)

@@ -1,5 +1,6 @@
 """Glob patterns for what a volume leaves out, as GNU tar's --exclude with --no-wildcards-match-slash reads them."""
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -8,15 +9,22 @@ class Excluder:
     """Match relative paths; a pattern matches a whole path or any tail of it after a slash, and all that lies below."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._patterns = [pattern.removeprefix("./").strip("/").split("/") for pattern in patterns]
+        self._patterns = [_translated(pattern.removeprefix("./").strip("/")).split("/") for pattern in patterns]
 
     def matches(self, path: bytes) -> bool:
         """Tell whether the path is left out."""
-        if not self._patterns:
+        if not self._patterns or not path:
             return False
-        names = path.decode("utf-8", "surrogateescape").strip("/").split("/")
+        # a tar in the container looks at `./a/b`, so `*/b` leaves out `b` too
+        names = [".", *path.decode("utf-8", "surrogateescape").strip("/").split("/")]
         return any(
             all(map(fnmatchcase, names[at : at + len(pattern)], pattern))
             for pattern in self._patterns
             for at in range(len(names) - len(pattern) + 1)
         )
+
+
+def _translated(pattern: str) -> str:
+    """Write as Python does what fnmatch(3) knows beyond that: `[^a]` and a backslash before any character."""
+    plain = re.sub(r"\\(.)", lambda match: f"[{match[1]}]" if match[1] in "*?[" else match[1], pattern)
+    return plain.replace("[^", "[!")

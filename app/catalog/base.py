@@ -78,7 +78,7 @@ class Store(Protocol):
         """Give the archive's file; raises as `get` does."""
 
     def remove(self, backup_id: str) -> None:
-        """Remove archive and sidecar; raises as `get` does."""
+        """Remove archive and sidecar; raises as `get` does, and InputError BACKUP_LAST_VERIFIED."""
 
     def record_verification(self, backup_id: str, verification: Verification) -> Entry:
         """Note in the sidecar how a verification ended; an archive without a sidecar gets one."""

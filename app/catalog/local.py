@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import BinaryIO
 from app.archive.storage import write_all, writing
 from app.catalog.base import Entry, Verification
 from app.catalog.names import SIDECAR, check_backup_id, file_name, split_file_name, time_in_name
+from app.catalog.removal import check_removable
 from app.catalog.sidecar import dump_sidecar, load_sidecar
 from app.errors import Code, InputError, JobError
 
@@ -41,12 +43,11 @@ class LocalStore:
 
     def entries(self) -> list[Entry]:
         """List all archives, newest first."""
-        try:
-            names = [path.name for path in self._directory.iterdir()]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            raise JobError(Code.WRITE_FAILED, f"The backup directory cannot be listed: {error.strerror}.") from error
+        with _reading(self._directory):
+            try:
+                names = [path.name for path in self._directory.iterdir()]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
         found = [entry for name in names if (entry := self._entry(name)) is not None]
         return sorted(found, key=lambda entry: (entry.created_at, entry.backup_id), reverse=True)
 
@@ -57,19 +58,25 @@ class LocalStore:
             entry = self._entry(file_name(backup_id, encrypted=encrypted))
             if entry is not None:
                 return entry
-        raise InputError(Code.BACKUP_NOT_FOUND, f"There is no backup '{backup_id}'.")
+        raise _missing(backup_id)
 
     def path(self, backup_id: str) -> Path:
         """Give the archive's file; raises as `get` does."""
         return self._directory / self.get(backup_id).file_name
 
     def open(self, backup_id: str) -> BinaryIO:
-        """Open the archive's file for reading; raises as `get` does."""
-        return self.path(backup_id).open("rb")
+        """Open the archive's file for reading; raises as `get` does, and JobError FILE_UNREADABLE."""
+        path = self.path(backup_id)
+        with _reading(path):
+            try:
+                return path.open("rb")
+            except FileNotFoundError as error:
+                raise _missing(backup_id) from error
 
     def remove(self, backup_id: str) -> None:
-        """Remove archive and sidecar; raises as `get` does."""
+        """Remove archive and sidecar; raises as `get` does, and InputError BACKUP_LAST_VERIFIED."""
         path = self.path(backup_id)
+        check_removable(backup_id, self.entries())
         with writing():
             path.unlink(missing_ok=True)
             self._sidecar(backup_id).unlink(missing_ok=True)
@@ -99,13 +106,16 @@ class LocalStore:
         if told is None:
             return None
         backup_id, encrypted = told
-        try:
-            facts = (self._directory / name).stat()
-        except FileNotFoundError:
+        with _reading(self._directory):
+            try:
+                facts = (self._directory / name).stat()
+            except FileNotFoundError:
+                return None
+        if not stat.S_ISREG(facts.st_mode):
             return None
         with contextlib.suppress(OSError):
             entry = load_sidecar(self._sidecar(backup_id).read_bytes())
-            if entry is not None and (entry.file_name, entry.size) == (name, facts.st_size):
+            if entry is not None and (entry.backup_id, entry.file_name, entry.size) == (backup_id, name, facts.st_size):
                 return entry
         created = time_in_name(backup_id) or datetime.fromtimestamp(facts.st_mtime, UTC)
         return Entry(backup_id, name, encrypted, facts.st_size, created)
@@ -161,6 +171,18 @@ class PartialArchive:
         """Close the file and remove its hidden name; what was published stays."""
         self._partial.unlink(missing_ok=True)
         self._file.close()
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise JobError(Code.FILE_UNREADABLE, f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _missing(backup_id: str) -> InputError:
+    return InputError(Code.BACKUP_NOT_FOUND, f"There is no backup '{backup_id}'.")
 
 
 def _write_sidecar(path: Path, entry: Entry) -> None:

@@ -15,6 +15,7 @@ def dump_sidecar(entry: Entry) -> bytes:
 def load_sidecar(raw: bytes) -> Entry | None:
     """Read a sidecar; None where it is not one, so that its archive is listed by its file alone."""
     try:
-        return _ENTRY.validate_json(raw)
+        entry = _ENTRY.validate_json(raw)
     except ValidationError:
         return None
+    return entry if entry.created_at.tzinfo is not None else None

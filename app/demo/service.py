@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,22 +30,27 @@ _PAUSE = 0.1
 _HINT = "Its log is above."
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Say what the service works on, and where what it says goes."""
+
+    cell: Path
+    archives: Path
+    state: Path
+    log: Path
+
+
 @contextmanager
-def running_service(cell: Path, archives: Path, state: Path, log: Path) -> Iterator["Client"]:
-    """Run `cell-backup serve` on a free port while the block runs; what it says goes to `log`."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CELL_BACKUP_")}
-    environment |= {
-        "CELL_BACKUP_CELL_ROOT": str(cell),
-        "CELL_BACKUP_BACKUP_DIR": str(archives),
-        "CELL_BACKUP_STATE_DIR": str(state),
-        "CELL_BACKUP_PORT": "0",
-        "PYTHONPATH": os.pathsep.join([_code(), *filter(None, [os.environ.get("PYTHONPATH")])]),
-    }
-    with log.open("wb") as said:
+def running_service(place: Place, *, with_engine: bool) -> Iterator["Client"]:
+    """Run `cell-backup serve` on a free port while the block runs.
+
+    Raises UnavailableError where it does not start.
+    """
+    with place.log.open("wb") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "app.cli", "serve"],
-            env=environment,
-            cwd=cell.parent,  # where no .env lies that speaks to another cell
+            env=_environment(place, with_engine=with_engine),
+            cwd=place.cell.parent,  # where no .env lies that speaks to another cell
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -53,13 +59,22 @@ def running_service(cell: Path, archives: Path, state: Path, log: Path) -> Itera
         )
     try:
         address = _address(process)
-        yield Client(address, (state / TOKEN_FILE).read_text(encoding="ascii").strip())
+        yield Client(address, (place.state / TOKEN_FILE).read_text(encoding="ascii").strip())
     finally:
         _stop(process)
 
 
-def _code() -> str:
-    return str(Path(app.__file__).resolve().parent.parent)
+def _environment(place: Place, *, with_engine: bool) -> dict[str, str]:
+    # an address that cannot be used would keep the service from starting, and here no engine is wanted
+    foreign = ("CELL_BACKUP_",) if with_engine else ("CELL_BACKUP_", "DOCKER_")
+    code = str(Path(app.__file__).resolve().parent.parent)
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
+        "CELL_BACKUP_CELL_ROOT": str(place.cell),
+        "CELL_BACKUP_BACKUP_DIR": str(place.archives),
+        "CELL_BACKUP_STATE_DIR": str(place.state),
+        "CELL_BACKUP_PORT": "0",
+        "PYTHONPATH": os.pathsep.join([code, *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
 
 
 def _address(process: subprocess.Popen[bytes]) -> str:

@@ -18,7 +18,7 @@ from app.cell.sample import make_sample_cell
 from app.cell.services import find_services
 from app.demo.containers import service_containers
 from app.demo.screen import Screen, label
-from app.demo.service import Client, running_service
+from app.demo.service import Client, Place, running_service
 from app.demo.undoing import kept_if_good, unwinding
 from app.errors import BackupError, Code, JobError, PartError
 from app.jobs.records import JobState
@@ -58,7 +58,8 @@ def _tell(stack: ExitStack, screen: Screen) -> _Saved:
     stack.enter_context(_log_shown_on_failure(screen, log))
     volumes = _make_cell(screen, work / "cell")
     running = _start_containers(stack, screen, volumes, work)
-    client = stack.enter_context(running_service(work / "cell", directory, work / "state", log))
+    place = Place(cell=work / "cell", archives=directory, state=work / "state", log=log)
+    client = stack.enter_context(running_service(place, with_engine=running))
     screen.say(f"3. The service runs, as a process of its own: {client.address}/docs")
     passphrase = _make_passphrase(directory / "passphrase.txt")
     entry = _back_up(screen, client, passphrase, services=sorted(volumes) if running else [])
@@ -90,7 +91,8 @@ def _start_containers(stack: ExitStack, screen: Screen, volumes: Mapping[str, Vo
         stack.enter_context(service_containers(volumes, work))
     except PartError as error:
         names = ", ".join(_label(volume) for volume in volumes.values())
-        screen.say(f"2. Left out, the data of the services ({names}): {error.message.rstrip('.')}.")
+        screen.say(f"2. Left out, the data of the services ({names}), because no containers can be started:")
+        screen.say(f"   {error.message}")
         screen.say("   So only the cell's files are asked for. A backup that asks for volumes it cannot reach says")
         screen.say("   so for each of them and ends as 'partial'.")
         return False

@@ -98,7 +98,8 @@ class ExecProcess:
     async def close(self) -> None:
         """Cut the connection and end the process where it still runs.
 
-        Without a shell in the container nothing can be sent to it: it ends when it is done, or with the container.
+        Without a shell in the container nothing can be sent to it: a tar is ended by its next write (SIGPIPE, seen
+        with the engine's versions 20.10), anything silent goes on until it is done.
         """
         self._connection.close()
         if self._ended or not self._exec_id:

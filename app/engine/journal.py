@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from app.engine.base import ContainerState, Engine
@@ -104,7 +104,9 @@ def _add(journal: Path, container: str, mode: str) -> None:
         fresh.replace(final)
         _sync(journal)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        for trace in (fresh, final):
+            with suppress(OSError):
+                trace.unlink(missing_ok=True)
         raise PartError(Code.QUIESCE_FAILED, f"The journal {final} cannot be written: {error}") from error
 
 

@@ -53,7 +53,6 @@ _GNU = (
     "--format=posix",
     "--pax-option=delete=atime,delete=ctime",
     # The SELinux label belongs to the container the volume is mounted in, not to the data.
-    "--xattrs",
     "--xattrs-include=*",
     "--xattrs-exclude=security.selinux",
     "--acls",

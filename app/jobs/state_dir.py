@@ -1,11 +1,16 @@
 """The directory this service keeps its own state in: nobody else looks inside."""
 
+import os
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 from app.errors import Code, InputError
 
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_LONGEST = 4096
 
 
 def private_directory(path: Path) -> None:
@@ -16,6 +21,20 @@ def private_directory(path: Path) -> None:
         raise unusable(path, error.strerror or "cannot be made") from error
 
 
+def private_file(path: Path, make: Callable[[], bytes]) -> bytes:
+    """Read a short file that is ours alone; where it is missing, it is made with what `make` gives.
+
+    Of processes that start at once, all find the same content. Raise InputError(INVALID_SETTING).
+    """
+    private_directory(path.parent)
+    try:
+        if not os.path.lexists(path):
+            _create(path, make())
+        return _read(path)
+    except OSError as error:
+        raise unusable(path, error.strerror or "cannot be used") from error
+
+
 def unusable(path: Path, reason: str, *, hint: str | None = None) -> InputError:
     """Say what is wrong with something in the state directory."""
     return InputError(
@@ -23,3 +42,34 @@ def unusable(path: Path, reason: str, *, hint: str | None = None) -> InputError:
         f"{path}: {reason}.",
         hint=hint or "Mend it, or let CELL_BACKUP_STATE_DIR name a directory that is this user's alone.",
     )
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Write the file beside its place and link it there, so that whoever comes second finds a whole file."""
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _read(path: Path) -> bytes:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise unusable(path, "is no regular file")
+        if status.st_uid != os.geteuid():
+            raise unusable(path, f"belongs to user {status.st_uid}, not to {os.geteuid()}")
+        if status.st_mode & _OTHERS:
+            raise unusable(path, f"has mode {status.st_mode & 0o777:04o}, wider than 0600", hint=f"chmod 600 {path}")
+        return file.read(_LONGEST)

@@ -77,6 +77,26 @@ async def test_a_deleted_backup_is_gone(client: httpx2.AsyncClient, settings: Se
     assert_problem(await client.delete(f"{BACKUPS}/{PLAIN}"), 404, Code.BACKUP_NOT_FOUND)
 
 
+async def test_the_only_backup_that_has_been_proven_whole_is_not_deleted(
+    client: httpx2.AsyncClient, store: LocalStore, plain: Entry, encrypted: Entry
+) -> None:
+    store.record_verification(plain.backup_id, Verification(datetime.now(UTC), ok=True))
+    store.record_verification(encrypted.backup_id, Verification(datetime.now(UTC), ok=False))
+    assert_problem(await client.delete(f"{BACKUPS}/{PLAIN}"), 409, Code.BACKUP_LAST_VERIFIED)
+    assert store.path(PLAIN).exists()
+    store.record_verification(encrypted.backup_id, Verification(datetime.now(UTC), ok=True))
+    assert (await client.delete(f"{BACKUPS}/{PLAIN}")).status_code == 204
+
+
+@pytest.mark.parametrize("address", [BACKUPS, f"{BACKUPS}/{PLAIN}", f"{BACKUPS}/{PLAIN}/download"])
+async def test_a_backup_directory_that_cannot_be_read_is_said_to_be_so(
+    client: httpx2.AsyncClient, settings: Settings, address: str
+) -> None:
+    settings.archives_dir.parent.mkdir(exist_ok=True)
+    settings.archives_dir.symlink_to(settings.archives_dir)  # nobody can follow this one, not even root
+    assert_problem(await client.get(address), 500, Code.FILE_UNREADABLE)
+
+
 @pytest.mark.usefixtures("plain")
 async def test_a_backup_that_a_job_works_on_is_not_deleted(
     client: httpx2.AsyncClient, store: LocalStore, jobs: MemoryJobs

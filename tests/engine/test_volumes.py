@@ -98,11 +98,15 @@ async def test_odd_names_come_out_byte_for_byte(
 ) -> None:
     with started(kind, images, run_container) as container:
         for name in ODD_NAMES:
-            Path(os.fsdecode(bytes(container.volume) + b"/" + name)).write_bytes(name)
+            write(bytes(container.volume) + b"/" + name, name)
         quiesce(kind, container)
         reading = await read_all(engine, container.name)
     found = {os.fsencode(name): reading.content(name) for name in reading.members if name != "."}
     assert found == {b"./" + name: name for name in ODD_NAMES}
+
+
+def write(path: bytes, content: bytes) -> None:
+    Path(os.fsdecode(path)).write_bytes(content)
 
 
 @pytest.mark.parametrize("kind", ["busybox", "gnu"])

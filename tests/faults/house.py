@@ -125,7 +125,7 @@ class House:
 
     async def queue(self, **request: Any) -> Job:
         now = datetime.now(UTC)
-        job = Job(JOB_ID, JobKind.BACKUP, JobState.QUEUED, now, BACKUP_ID, {k: v for k, v in request.items() if v})
+        job = Job(JOB_ID, JobKind.BACKUP, JobState.QUEUED, now, BACKUP_ID, request)
         await self.jobs.store.create(job, max_queued=10)
         return job
 
@@ -148,8 +148,8 @@ class House:
         assert job is not None
         return job
 
-    async def stop_when(self, stage: str) -> Job:
-        """Wait until the job is in a stage."""
+    async def seen_in(self, stage: str) -> Job:
+        """Wait until the record says that the job is in a stage."""
         async with asyncio.timeout(30):
             while (job := await self.record()).stage != stage:
                 await asyncio.sleep(0.01)

@@ -17,19 +17,19 @@ from tests.faults.proof import prove
 
 needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 NOISE = os.urandom(1 << 20)
-MAIL = tar_of({f"ada/{number}": NOISE for number in range(8)})
+MAIL = tar_of({f"ada/{number}": NOISE for number in range(12)})
 STAGES = {"components", "volumes", "close", "publish"}
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", 32 << 20) as disk:
+    with small_disk(tmp_path / "disk", 64 << 20) as disk:
         yield disk
 
 
 def fill(house: House) -> None:
     """Put what does not compress into a component and into a volume that is paused while it is read."""
-    for number in range(8):  # more than the writer's queues and buffers hold
+    for number in range(12):  # more than the writer's queues and buffers hold
         write(house.root / f"data/vault/{number}", NOISE)
     house.add_mail(MAIL, quiesce="pause")
     for number in range(60):  # warnings, so that the sidecar has some pages too
@@ -63,7 +63,7 @@ async def test_disk_that_is_full_at_any_page(house: House, disk: Path) -> None:
     fill(house)
     needed = await pages_needed(house)
     failed_in: set[str | None] = set()
-    for pages in [*range(1, needed - 20, 250), *range(needed - 20, needed)]:
+    for pages in [*range(1, needed - 8, 500), *range(needed - 8, needed)]:
         leave_free(disk, pages)
         job = await once_more(house)
         await assert_disk_full(house, job)
@@ -89,11 +89,11 @@ async def test_disk_that_is_full_at_any_page_of_an_encrypted_archive(house: Hous
     house.configure(backup_dir=disk / "backups")
     fill(house)
     envelope, data_key = new_envelope("correct horse", scrypt_n=2**10)
-    for pages in [*range(0, 5400, 300), 8000]:
+    for pages in [*range(0, 8000, 700), 12000]:
         leave_free(disk, pages)
         await house.jobs.secrets.seal(JOB_ID, data_key)
         job = await once_more(house, envelope=envelope.to_line())
-        if pages < 5400:
+        if pages < 8000:
             await assert_disk_full(house, job)
     assert job.state is JobState.SUCCEEDED
 
@@ -115,7 +115,7 @@ async def test_file_size_limit_at_any_place(house: House) -> None:
     fill(house)
     failed_in: set[str | None] = set()
     needed = await pages_needed(house)
-    for limit in [*range(0, needed - 20, 250), *range(needed - 20, needed - 5)]:
+    for limit in [*range(0, needed - 8, 500), needed - 5]:
         with file_size_limit(limit * PAGE):
             job = await once_more(house)
         await assert_disk_full(house, job)
@@ -141,7 +141,7 @@ async def test_sidecar_beyond_the_file_size_limit(house: House) -> None:
     assert job.stage == "publish"
 
 
-@pytest.mark.parametrize("after", [0, 5_000_000, 12_000_000, 16_800_000])
+@pytest.mark.parametrize("after", [0, 5_000_000, 12_000_000, 25_165_000])
 async def test_write_error(house: House, after: int) -> None:
     fill(house)
     house.store = FailingStore(house.archives, after=after)

@@ -42,7 +42,7 @@ async def end_by(house: House, how: str, stage: str) -> Job:
         return await house.back_up()
     await house.queue()
     running = asyncio.create_task(house.work())
-    await house.stop_when(stage)
+    await house.seen_in(stage)
     if how == "cancel":
         await house.jobs.store.request_cancel(JOB_ID)
     elif how == "lease":
@@ -82,7 +82,7 @@ async def test_cancelled_twice_waits_for_the_step_that_runs(house: House) -> Non
     hold_in(house, "volumes")
     await house.queue()
     running = asyncio.create_task(house.work())
-    await house.stop_when("volumes")
+    await house.seen_in("volumes")
     running.cancel()
     await asyncio.sleep(0)
     running.cancel()

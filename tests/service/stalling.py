@@ -13,11 +13,11 @@ from tests.support.tars import tar_of
 
 MAIL = ("cell-mail", "/var/mail")
 CALENDAR = ("cell-radicale", "/data")
-_STALL_AT = 600_000
+_STALL_AT = 2_600_000  # the relay takes a mebibyte at once
 
 
 class StallingEngine:
-    """Have the sample cell's two containers; with `stalls`, every stream stops in the middle of the second file."""
+    """Have the sample cell's two containers; with `stalls`, every stream stops in the middle of a file."""
 
     def __init__(self, fake: FakeEngine, loop: asyncio.AbstractEventLoop) -> None:
         self._fake = fake
@@ -67,6 +67,6 @@ def stalling_engine(home: Path) -> Iterator[StallingEngine]:
 
 def _volume(folder: Path) -> bytes:
     folder.mkdir()
-    for number in range(4):
+    for number in range(8):
         (folder / f"{number}").write_bytes(os.urandom(400_000))
     return tar_of(folder)

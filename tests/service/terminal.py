@@ -36,7 +36,13 @@ def answer_on_terminal(
             file = undo.enter_context(output.open("wb"))
             # a session of its own, so that the terminal of whoever runs the tests is not asked
             process = subprocess.Popen(
-                command, stdin=theirs, stdout=file, stderr=theirs, env=environment, cwd=directory, start_new_session=True
+                command,
+                stdin=theirs,
+                stdout=file,
+                stderr=theirs,
+                env=environment,
+                cwd=directory,
+                start_new_session=True,
             )
         finally:
             os.close(theirs)

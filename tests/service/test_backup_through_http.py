@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.service.terminal import answer_on_terminal
-from tests.support.service import PROJECT, Client, Place, running_service, sample_place
+from tests.support.service import PROJECT, Client, running_service, sample_place
 from tests.support.tars import check_sums, extract
 from tests.support.trees import Tree, describe, differences
 
@@ -43,7 +43,7 @@ def locked(service: Client) -> Job:
 
 
 def archive_of(service: Client, job: Job) -> Path:
-    return service.place.backups / job["result"]["file_name"]
+    return service.place.backups / str(job["result"]["file_name"])
 
 
 def unzipped(path: Path) -> bytes:
@@ -252,7 +252,7 @@ def test_gnu_tar_brings_back_the_cell_as_it_was(service: Client, plain: Job, tmp
     assert len(kept) > 50
     hard_link, symlink = tmp_path / "data/caddy/internal.crt", tmp_path / "config/caddy/current"
     assert hard_link.samefile(tmp_path / "data/vault/certs/home.cell.crt")
-    assert os.readlink(symlink) == "Caddyfile"
+    assert symlink.readlink() == Path("Caddyfile")
 
 
 @pytest.mark.xfail(reason="a folder that several components share gets the time of its extraction", strict=True)
@@ -288,9 +288,9 @@ def test_the_command_line_opens_an_encrypted_archive_without_the_service(
 def python_in_readme() -> str:
     """Give the first block of Python below the heading that speaks of opening an encrypted archive."""
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    section = re.search(r"^#+ [^\n]*Opening an encrypted archive[^\n]*\n(.*?)(?=^#+ |\Z)", readme, re.M | re.S | re.I)
-    assert section, "README.md has no heading 'Opening an encrypted archive'"
-    block = re.search(r"^```python\n(.*?)^```", section[1], re.M | re.S)
+    _, heading, section = readme.partition("Opening an encrypted archive\n")
+    assert heading, "README.md has no heading 'Opening an encrypted archive'"
+    block = re.search(r"^```python\n(.*?)^```", section.partition("\n#")[0], re.MULTILINE | re.DOTALL)
     assert block, "README.md has no block of Python below that heading"
     return block[1]
 
@@ -300,7 +300,7 @@ def test_the_ten_lines_in_the_readme_open_an_encrypted_archive(service: Client, 
     script.write_text(python_in_readme(), encoding="utf-8")
     assert len(script.read_text().strip().splitlines()) <= 15
     environment = {key: value for key, value in service.place.environment().items() if key != "PYTHONPATH"}
-    command = [sys.executable, script, archive_of(service, locked)]
+    command: list[str | Path] = [sys.executable, script, archive_of(service, locked)]
     session = answer_on_terminal(command, PASSPHRASE, environment=environment, directory=tmp_path)
     assert session.code == 0, session.screen
     assert PASSPHRASE not in session.screen
@@ -312,7 +312,7 @@ def test_the_ten_lines_in_the_readme_open_an_encrypted_archive(service: Client, 
 def test_the_ten_lines_refuse_a_wrong_passphrase(service: Client, locked: Job, tmp_path: Path) -> None:
     script = tmp_path / "open.py"
     script.write_text(python_in_readme(), encoding="utf-8")
-    command = [sys.executable, script, archive_of(service, locked)]
+    command: list[str | Path] = [sys.executable, script, archive_of(service, locked)]
     environment = service.place.environment()
     session = answer_on_terminal(command, "wrong", environment=environment, directory=tmp_path)
     assert session.code != 0

@@ -181,26 +181,26 @@ def test_decrypt_refuses_a_plain_archive(archives: Archives) -> None:
     assert "tar" in said(done)
 
 
-@pytest.mark.parametrize(
-    ("damage", "code"),
-    [
-        (lambda content: content[: len(content) // 2], "archive_truncated"),
-        (lambda content: content[:-300] + bytes([content[-300] ^ 3]) + content[-299:], "archive_damaged"),
-        (lambda content: content + content.splitlines(keepends=True)[-1], "archive_damaged"),
-        (lambda content: b"{" + content[content.index(b"\n") + 1 :], "archive_foreign"),
-    ],
-    ids=["cut", "changed", "repeated", "headless"],
-)
+def damages(content: bytes) -> list[tuple[bytes, str]]:
+    """Give the archive cut, changed, with its last line twice, and without its first."""
+    first, *_, last = content.splitlines(keepends=True)
+    return [
+        (content[: len(content) // 2], "archive_truncated"),
+        (content[:-300] + bytes([content[-300] ^ 3]) + content[-299:], "archive_damaged"),
+        (content + last, "archive_damaged"),
+        (b"{" + content[len(first) :], "archive_foreign"),
+    ]
+
+
+@pytest.mark.parametrize("command", ["verify", "decrypt"])
 def test_a_damaged_archive_leaves_no_output(
-    archives: Archives, locked: Path, secret: Path, tmp_path: Path, damage: object, code: str
+    archives: Archives, locked: Path, secret: Path, tmp_path: Path, command: str
 ) -> None:
-    assert callable(damage)
-    locked.write_bytes(damage(locked.read_bytes()))
-    for command in ("decrypt", "verify"):
+    for content, code in damages(locked.read_bytes()):
+        locked.write_bytes(content)
         done = archives.place.cli(command, locked, "--passphrase-file", secret)
-        assert done.returncode == 1
+        assert (done.returncode, done.stdout) == (1, b"")
         assert f"[{code}]" in said(done)
-        assert b"whole" not in done.stdout
         assert others(tmp_path) == []
 
 

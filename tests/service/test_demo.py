@@ -1,5 +1,3 @@
-"""`cell-backup demo`, run as its user runs it, in a temporary directory of its own."""
-
 import os
 import pty
 import re
@@ -8,10 +6,8 @@ import shutil
 import signal
 import stat
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,72 +18,12 @@ from app.archive.parts import Part, PartFault, PartKind, PartOutcome, PartResult
 from app.demo.story import check_succeeded
 from app.errors import Code, JobError
 from app.jobs.records import Job, JobFault, JobKind, JobState
+from tests.support.demo import Demo, demo_place
 from tests.support.docker_engine import Images, RunContainer, docker
-from tests.support.service import CLI, PROJECT
+from tests.support.service import CLI
 
-LIMIT = 120
 VOLUMES = ("calendar/collections", "mail/mailboxes")
 COMPONENTS = ("vault", "identity", "web", "access", "credentials", "rest")
-
-
-@dataclass(frozen=True, slots=True)
-class Demo:
-    """Run the demo; `home` is its temporary directory, with a short name, as socket paths are short."""
-
-    home: Path
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """Give the environment of a user without an engine, unless told otherwise."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        ours = {
-            "LC_ALL": "C.UTF-8",
-            "PYTHONPATH": str(PROJECT),
-            "TMPDIR": str(self.home),
-            "DOCKER_HOST": f"unix://{self.home}/no-engine",
-        }
-        return kept | ours | more
-
-    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run the demo, or another command in the same place."""
-        return subprocess.run(
-            command or (*CLI, "demo"),
-            env=self.environment(**more),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LIMIT,
-        )
-
-    def begin(self, until: str, **more: str) -> subprocess.Popen[str]:
-        """Start the demo and give it once a line begins with these words."""
-        process = subprocess.Popen(
-            (*CLI, "demo"),
-            env=self.environment(**more),
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        assert any(line.startswith(until) for line in process.stdout), f"no line begins with {until}"
-        return process
-
-    def left(self) -> list[str]:
-        """Name what is in the temporary directory."""
-        return sorted(path.name for path in self.home.iterdir())
-
-    def processes(self) -> list[int]:
-        """Give the ids of all processes that run in this place."""
-        mark = f"TMPDIR={self.home}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with suppress(OSError):
-                    if mark in (entry / "environ").read_bytes().split(b"\0"):
-                        found.append(int(entry.name))
-        return found
 
 
 Finished = tuple[Demo, subprocess.CompletedProcess[str]]
@@ -104,20 +40,6 @@ def finished() -> Iterator[Finished]:
     """Give a demo that ran without an engine, in a pipe."""
     with demo_place() as place:
         yield place, place.run()
-
-
-@contextmanager
-def demo_place() -> Iterator[Demo]:
-    """Make a place for a demo; afterwards nothing runs there any more."""
-    made = Demo(Path(tempfile.mkdtemp(prefix="cb-", dir="/tmp")))
-    try:
-        yield made
-        assert made.processes() == []
-    finally:
-        for process in made.processes():
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        shutil.rmtree(made.home)
 
 
 @pytest.fixture
@@ -159,7 +81,7 @@ def test_without_an_engine_the_cell_s_files_are_saved_and_the_rest_is_named_with
     demo, done = finished
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"No Docker engine listens at {demo.home}/no-engine." in done.stdout
+    assert f"No Docker engine listens at {demo.home}/no-engine\n" in done.stdout
     table = rows(done.stdout)
     assert {name: table[name][0] for name in (*COMPONENTS, *VOLUMES)} == {
         **dict.fromkeys(COMPONENTS, "succeeded"),
@@ -196,6 +118,13 @@ def test_settings_of_another_cell_stay_out_of_it(demo: Demo) -> None:
     done = demo.run(CELL_BACKUP_REDIS_URL="unix:///nowhere", CELL_BACKUP_API_TOKEN="another", CELL_BACKUP_PORT="1")
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_engine_s_address_that_cannot_be_used_is_named_and_hinders_nothing(demo: Demo) -> None:
+    done = demo.run(DOCKER_HOST="ssh://somebody@elsewhere")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "DOCKER_HOST is 'ssh://somebody@elsewhere'" in done.stdout
 
 
 @pytest.mark.engine
@@ -261,7 +190,7 @@ def test_a_service_that_cannot_start_ends_it_with_the_service_s_own_words(demo: 
 @pytest.mark.parametrize(
     ("tools", "reason"),
     [
-        ([], "there is no docker command."),
+        ([], "there is no docker command"),
         (["docker"], "there is no busybox on this host"),
         (["docker", "ldd", "sh", "busybox=ls"], "is not static"),
     ],

@@ -19,7 +19,7 @@ _LABEL = "cell-backup-test"
 
 def docker(*arguments: str, data: bytes | None = None) -> bytes:
     """Run the docker command line and give its output; fail with its words."""
-    done = subprocess.run(["docker", *arguments], input=data, capture_output=True, check=False)
+    done = subprocess.run(["docker", *arguments], input=data, capture_output=True, check=False, timeout=120)
     if done.returncode:
         raise AssertionError(f"docker {arguments[0]} failed: {done.stderr.decode(errors='replace')}")
     return done.stdout
@@ -27,7 +27,7 @@ def docker(*arguments: str, data: bytes | None = None) -> bytes:
 
 @pytest.fixture(scope="session")
 def docker_host() -> str:
-    """Give the engine's address ("" where Docker's default holds); skip where none answers."""
+    """Give the engine's address, empty where Docker's default holds; skip where none answers."""
     reason = _why_no_engine()
     if reason and os.environ.get("CELL_BACKUP_REQUIRE_ENGINE") == "1":
         pytest.fail(f"CELL_BACKUP_REQUIRE_ENGINE=1, but {reason}")
@@ -49,7 +49,7 @@ def _why_no_engine() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Name the images: busybox alone, busybox with this machine's GNU tar and sh, and one that has nothing but `sleep`."""
+    """Name the images: busybox, busybox with this machine's GNU tar and sh, and nothing but `sleep`."""
 
     busybox: str
     gnu: str

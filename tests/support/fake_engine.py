@@ -20,6 +20,7 @@ class Fault:
     """Say what goes wrong with the streams (of tar, and of the archive endpoint); the rest of the API is sound.
 
     cut_at      the connection ends after this many raw bytes behind the HTTP head (frame headers and chunk sizes count)
+    drained     after a cut, the process goes on and ends with `exit_code`, as when only the way to the engine broke
     reset       the cut is a reset instead of an orderly end (needs an engine on TCP)
     stall_at    nothing comes any more after this many raw bytes, until the client goes away
     exit_code   what tar ends with; None: the engine never says
@@ -32,6 +33,7 @@ class Fault:
     """
 
     cut_at: int | None = None
+    drained: bool = False
     reset: bool = False
     stall_at: int | None = None
     exit_code: int | None = 0
@@ -236,7 +238,7 @@ class FakeEngine:
             raw += frame(fault.stream_id, data[at : at + fault.payload])
         one.running = True
         await self._send(writer, raw, one)
-        if fault.cut_at is None and fault.stall_at is None:
+        if (fault.cut_at is None and fault.stall_at is None) or fault.drained:
             one.running, one.exit_code = False, fault.exit_code
 
     async def _send(self, writer: asyncio.StreamWriter, raw: bytes, one: _Exec | None = None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 
@@ -30,7 +30,7 @@ _BANNER = re.compile(r" on (http://\S+) ")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Hold a cell and everything the service keeps of it, in one folder with a short name, as socket paths are short."""
+    """Hold a cell and all that the service keeps of it, in one folder; its name is short, as socket paths are."""
 
     home: Path
 
@@ -195,7 +195,7 @@ class Client:
         self.answers: list[httpx2.Response] = []
         self._http = httpx2.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

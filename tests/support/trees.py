@@ -17,6 +17,7 @@ from pathlib import Path
 AS_ROOT = os.geteuid() == 0
 BLOCK = 4096
 _NOBODY = 2**32 - 1
+_ORDINARY = 65534
 
 ODD_NAMES = (
     b"new\nline",
@@ -99,6 +100,22 @@ def folder(root: Path, *parts: bytes) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def ordinary_user(folder: Path) -> Iterator[None]:
+    """Give the folder to an ordinary user and take that user's rights, where the tests run as root."""
+    if not AS_ROOT:
+        yield
+        return
+    os.chown(folder, _ORDINARY, _ORDINARY)
+    os.setegid(_ORDINARY)
+    os.seteuid(_ORDINARY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 def write_at(directory: int, name: bytes, content: bytes = b"", mode: int = 0o644) -> None:

@@ -1,6 +1,6 @@
 """What the tests of the archive room share."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
@@ -142,3 +142,9 @@ def block(name: bytes = b"./x", **fields: bytes) -> bytes:
 def opened(data: bytes) -> BytesIO:
     """Give bytes as a file."""
     return BytesIO(data)
+
+
+def pax(records: Mapping[bytes, bytes] | None = None, *, raw: bytes = b"", kind: bytes = b"x") -> bytes:
+    """Make an extended header by hand, of records or of any bytes."""
+    payload = raw or headers.build_records((records or {}).items())
+    return block(b"pax", kind=kind, size=b"%011o" % len(payload)) + payload + bytes(headers.padding(len(payload)))

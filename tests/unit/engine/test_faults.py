@@ -1,12 +1,14 @@
 """The engine's streams when they break: the fake engine injects what a real one does on a bad day."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from app.engine.base import ReadEnd, Way
+from app.engine.client import Client
 from app.engine.docker import DockerEngine
 from app.engine.endpoint import Endpoint
 from app.errors import Code, PartError
@@ -37,13 +39,17 @@ async def engine(fake: FakeEngine) -> AsyncIterator[DockerEngine]:
 async def broken(engine: DockerEngine) -> tuple[bytes, PartError]:
     """Read until an error comes, from the stream or from its end; give what came before and the error."""
     taken = bytearray()
-    buffer = memoryview(bytearray(64))
     with pytest.raises(PartError) as raised:
-        async with engine.read_volume("cell-a", "/vol") as stream:
-            while got := await asyncio.to_thread(stream.read_into, buffer):
-                taken += buffer[:got]
-            await stream.end()
+        await read_to_the_end(engine, taken)
     return bytes(taken), raised.value
+
+
+async def read_to_the_end(engine: DockerEngine, taken: bytearray) -> None:
+    buffer = memoryview(bytearray(64))
+    async with engine.read_volume("cell-a", "/vol") as stream:
+        while got := await asyncio.to_thread(stream.read_into, buffer):
+            taken += buffer[:got]
+        await stream.end()
 
 
 @pytest.mark.parametrize("payload", [1, 7, 512, 32768])
@@ -82,6 +88,15 @@ async def test_a_stream_that_is_cut_at_any_byte_is_never_a_good_end(
         assert "cell-a" in error.message
         assert DATA[:100].startswith(taken)
         assert len(taken) == max(0, min(at - 8, 40)) + max(0, min(at - 56, 40)) + max(0, min(at - 104, 20))
+
+
+async def test_a_cut_inside_a_frame_is_told_even_where_tar_ended_well(fake: FakeEngine, engine: DockerEngine) -> None:
+    fake.containers["cell-a"].volumes["/vol"] = DATA[:100]
+    for at in range(1, 96):
+        fake.fault = Fault(payload=40, cut_at=at, drained=True)
+        if at % 48:
+            _, error = await broken(engine)
+            assert error.code is Code.STREAM_CUT, at
 
 
 async def test_an_archive_that_is_cut_at_any_byte_is_never_a_good_end(fake: FakeEngine, engine: DockerEngine) -> None:
@@ -218,6 +233,19 @@ async def test_an_engine_that_dies_in_mid_stream_is_a_cut(fake: FakeEngine, engi
     with pytest.raises(PartError) as raised:
         await engine.info()
     assert raised.value.code is Code.ENGINE_UNREACHABLE
+
+
+async def test_an_engine_that_never_answers_is_unreachable(tmp_path: Path) -> None:
+    path = tmp_path / "mute.sock"
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(path))
+        mute.listen()
+        client = Client(Endpoint.resolve({"DOCKER_HOST": f"unix://{path}"}))
+        with pytest.raises(PartError) as raised:
+            await client.request("version", seconds=0.1)
+        assert raised.value.code is Code.ENGINE_UNREACHABLE
+        assert "0.1 seconds" in raised.value.message
+        await client.close()
 
 
 async def test_a_proxy_that_answers_without_an_upgrade_works_too(fake: FakeEngine, engine: DockerEngine) -> None:

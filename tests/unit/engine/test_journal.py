@@ -4,6 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from app.engine import journal as journal_module
 from app.engine.base import ContainerState
@@ -38,6 +39,14 @@ def journalled(journal: Path) -> list[str]:
     return sorted(path.name for path in journal.glob("*"))
 
 
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def content(journal: Path) -> object:
+    return json.loads((journal / "cell-a.json").read_text())
+
+
 @pytest.mark.parametrize(("mode", "held"), [("pause", PAUSED), ("stop", STOPPED)])
 async def test_a_container_is_held_still_and_journalled_while_the_block_runs(
     engine: MemoryEngine, journal: Path, mode: str, held: ContainerState
@@ -45,19 +54,20 @@ async def test_a_container_is_held_still_and_journalled_while_the_block_runs(
     async with quiesced(engine, journal, "cell-a", mode):
         assert state(engine) is held
         assert journalled(journal) == ["cell-a.json"]
-        assert json.loads((journal / "cell-a.json").read_text()) == {"container": "cell-a", "mode": mode}
-        assert stat.S_IMODE((journal / "cell-a.json").stat().st_mode) == 0o600
-        assert stat.S_IMODE(journal.stat().st_mode) == 0o700
+        assert content(journal) == {"container": "cell-a", "mode": mode}
+        assert (mode_of(journal / "cell-a.json"), mode_of(journal)) == (0o600, 0o700)
     assert state(engine) is RUNNING
     assert journalled(journal) == []
 
 
 async def test_the_journal_is_written_before_the_engine_is_asked(engine: MemoryEngine, journal: Path) -> None:
     class Watching(MemoryEngine):
+        @override
         async def pause(self, container: str) -> None:
             assert journalled(journal) == ["cell-a.json"]
             await super().pause(container)
 
+        @override
         async def unpause(self, container: str) -> None:
             assert journalled(journal) == ["cell-a.json"]
             await super().unpause(container)
@@ -107,10 +117,12 @@ async def test_it_runs_again_after_a_cancellation_even_if_that_comes_twice(
             self.undoing.set()
             await self.go.wait()
 
+        @override
         async def start(self, container: str) -> None:
             await self._wait()
             await super().start(container)
 
+        @override
         async def unpause(self, container: str) -> None:
             await self._wait()
             await super().unpause(container)
@@ -127,6 +139,8 @@ async def test_it_runs_again_after_a_cancellation_even_if_that_comes_twice(
     task.cancel()
     await slow.undoing.wait()
     task.cancel()
+    await asyncio.wait({task}, timeout=0.05)
+    assert not task.done()
     slow.go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -174,6 +188,7 @@ async def test_a_container_that_cannot_run_again_fails_the_part_and_stays_in_the
 
 async def test_an_engine_that_comes_back_within_the_retries_is_enough(engine: MemoryEngine, journal: Path) -> None:
     class Shaky(MemoryEngine):
+        @override
         async def start(self, container: str) -> None:
             if len(self.calls) < 4:
                 self.calls.append(("shaken", container))
@@ -207,21 +222,30 @@ async def test_a_cancelled_block_stays_cancelled_where_the_undo_fails(
 async def test_a_journal_that_cannot_be_written_leaves_the_container_alone(
     engine: MemoryEngine, tmp_path: Path
 ) -> None:
-    (tmp_path / "file").touch()
+    not_a_directory = tmp_path / "file"
+    write(not_a_directory)
     with pytest.raises(PartError) as raised:
-        async with quiesced(engine, tmp_path / "file", "cell-a", "stop"):
+        async with quiesced(engine, not_a_directory, "cell-a", "stop"):
             pytest.fail("the block must not run")
     assert raised.value.code is Code.QUIESCE_FAILED
     assert state(engine) is RUNNING
 
 
 async def test_a_journal_that_cannot_be_understood_is_named_and_kept(engine: MemoryEngine, journal: Path) -> None:
-    journal.mkdir(parents=True)
-    (journal / "cell-b.json").write_text('{"mode": "dance"}')
-    (journal / "cell-c.json").write_text("no json")
+    spoil(journal)
     lines = await recover(journal, engine)
     assert ["cell-b.json" in lines[0], "cell-c.json" in lines[1]] == [True, True]
     assert journalled(journal) == ["cell-b.json", "cell-c.json"]
+
+
+def write(path: Path) -> None:
+    path.touch()
+
+
+def spoil(journal: Path) -> None:
+    journal.mkdir(parents=True)
+    (journal / "cell-b.json").write_text('{"mode": "dance"}')
+    (journal / "cell-c.json").write_text("no json")
 
 
 async def test_a_journal_that_was_never_made_needs_nothing(engine: MemoryEngine, journal: Path) -> None:

@@ -1,0 +1,106 @@
+"""Archives in memory, for tests of whoever uses the Protocol `Store`; Linux only."""
+
+import hashlib
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from app.archive.storage import writing
+from app.catalog.base import Entry, Verification
+from app.catalog.names import check_backup_id, file_name
+from app.catalog.removal import check_removable
+from app.errors import Code, InputError, JobError
+
+
+class MemoryArchive:
+    """Take the bytes of an archive in a file that has no name on any disk."""
+
+    def __init__(self, store: "MemoryStore", name: str) -> None:
+        self._store = store
+        self._name = name
+        self._digest = hashlib.sha256()
+        self._file = os.memfd_create(name, os.MFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
+
+    @property
+    def path(self) -> Path:
+        """Give a path that lives as long as this object does."""
+        return Path(f"/proc/self/fd/{self._file}")
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of the data; JobError DISK_FULL where memory is short."""
+        view = memoryview(data)
+        self._digest.update(view)
+        with writing():
+            while view:
+                view = view[os.write(self._file, view) :]
+
+    def publish(self, entry: Entry, keep_going: Callable[[], None] = lambda: None) -> Entry:
+        """Make the archive visible; JobError where one of its name exists."""
+        size, sha256 = os.fstat(self._file).st_size, self._digest.hexdigest()
+        stored = replace(entry, file_name=self._name, size=size, sha256=sha256, described=True)
+        keep_going()
+        self._store.add(stored, self)
+        return stored
+
+
+class MemoryStore:
+    """Hold archives as long as this object lives."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[Entry, MemoryArchive]] = {}
+
+    @contextmanager
+    def create(self, backup_id: str, *, encrypted: bool) -> Iterator[MemoryArchive]:
+        """Begin an archive; one that is not published is forgotten."""
+        yield MemoryArchive(self, file_name(check_backup_id(backup_id), encrypted=encrypted))
+
+    def add(self, entry: Entry, archive: MemoryArchive) -> None:
+        """Take over a finished archive; JobError where one of its name exists."""
+        if entry.backup_id in self._held:
+            raise JobError(Code.WRITE_FAILED, f"An archive called {entry.file_name} exists already.")
+        self._held[entry.backup_id] = (entry, archive)
+
+    def entries(self) -> list[Entry]:
+        """List all archives, newest first."""
+        found = (entry for entry, _ in self._held.values())
+        return sorted(found, key=lambda entry: (entry.created_at, entry.backup_id), reverse=True)
+
+    def get(self, backup_id: str) -> Entry:
+        """Describe one archive; InputError INVALID_BACKUP_ID or BACKUP_NOT_FOUND."""
+        return self._find(backup_id)[0]
+
+    def open(self, backup_id: str) -> BinaryIO:
+        """Open the archive's file for reading; raises as `get` does."""
+        return self.path(backup_id).open("rb")
+
+    def path(self, backup_id: str) -> Path:
+        """Give the archive's file; raises as `get` does."""
+        return self._find(backup_id)[1].path
+
+    def remove(self, backup_id: str) -> None:
+        """Remove an archive; raises as `get` does, and InputError BACKUP_LAST_VERIFIED."""
+        self._find(backup_id)
+        check_removable(backup_id, self.entries())
+        del self._held[backup_id]
+
+    def record_verification(self, backup_id: str, verification: Verification) -> Entry:
+        """Note how a verification ended; raises as `get` does."""
+        entry, archive = self._find(backup_id)
+        entry = replace(entry, verified=verification)
+        self._held[backup_id] = (entry, archive)
+        return entry
+
+    def sweep(self) -> list[str]:
+        """Find nothing: what is unfinished has no name."""
+        return []
+
+    def _find(self, backup_id: str) -> tuple[Entry, MemoryArchive]:
+        try:
+            return self._held[check_backup_id(backup_id)]
+        except KeyError as error:
+            raise InputError(Code.BACKUP_NOT_FOUND, f"There is no backup '{backup_id}'.") from error
