@@ -155,13 +155,12 @@ class JobRun:
 
     async def _record(self) -> None:
         """Write the record with a patience of minutes: once more than Redis should ever be away."""
-        for pause in (*_RECORD_PAUSES, None):
-            try:
-                return await self.tools.jobs.store.update(self.job)
-            except UnavailableError:
-                if pause is None:
-                    raise
+        for pause in _RECORD_PAUSES:
+            with suppress(UnavailableError):
+                await self.tools.jobs.store.update(self.job)
+                return
             await asyncio.sleep(pause)
+        await self.tools.jobs.store.update(self.job)
 
     @asynccontextmanager
     async def _reporting(self) -> AsyncIterator[None]:

@@ -158,6 +158,8 @@ class VolumeSaver:
 
     async def _copy(self, stream: VolumeStream) -> ReadEnd:
         threads = self._run.threads
+        if self._way is None and stream.loses is not None:
+            self._warnings.append(stream.loses)
         self._way = stream.way
         await threads.run_with_abort(stream.abort, self._relay.copy, stream, threads.keep_going)
         end = await stream.end()

@@ -152,8 +152,10 @@ class PartialArchive:
         sidecar = self._directory / (entry.backup_id + SIDECAR)
         with writing():
             os.fsync(self._file.fileno())
-            if self._final.exists():
-                raise JobError(Code.WRITE_FAILED, f"An archive called {self._final.name} exists already.")
+            for encrypted in (False, True):  # one id, one sidecar
+                taken = self._directory / file_name(entry.backup_id, encrypted=encrypted)
+                if taken.exists():
+                    raise JobError(Code.WRITE_FAILED, f"An archive called {taken.name} exists already.")
         try:
             _write_sidecar(sidecar, entry)
             keep_going()

@@ -20,6 +20,7 @@ from app.engine.base import ReadEnd, Way
 from app.engine.client import refused
 from app.engine.connection import Connection
 from app.engine.endpoint import Endpoint
+from app.engine.tar_command import FINE_FACTS
 from app.errors import Code, PartError
 
 _END_OF_ARCHIVE = 1024
@@ -51,6 +52,13 @@ class ArchiveStream:
     def way(self) -> Way:
         """Say how the volume is read."""
         return Way.ARCHIVE
+
+    @property
+    def loses(self) -> str | None:
+        """Say what the engine does not carry."""
+        return (
+            f"{FINE_FACTS} are not kept: the engine's archive endpoint, which read this volume, has no place for them"
+        )
 
     async def open(self, api_version: str) -> None:
         """Ask for the archive; raise PartError, VOLUME_MISSING where the path is not there."""

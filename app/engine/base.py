@@ -69,6 +69,10 @@ class VolumeStream(Protocol):
     def way(self) -> Way:
         """Say how the volume is read."""
 
+    @property
+    def loses(self) -> str | None:
+        """Say what of a file this way does not carry, though it may be there; None where it carries all."""
+
     def read_into(self, buffer: memoryview) -> int:
         """Fill the buffer as far as one read gives, blocking; 0 at the end.
 

@@ -151,7 +151,8 @@ class DockerEngine:
         # GNU tar names the files that changed by itself.
         tells = inside.tar.kind is TarKind.GNU
         async with executing(process):
-            yield TarStream(process, words, look=self._looker(container, path, None if tells else inside))
+            look = self._looker(container, path, None if tells else inside)
+            yield TarStream(process, words, loses=inside.tar.loses, look=look)
 
     def _looker(
         self, container: str, path: str, inside: Inside | None, *, sockets: bool = False

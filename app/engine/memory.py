@@ -51,6 +51,11 @@ class MemoryStream:
         """Say how the volume would be read."""
         return self._way
 
+    @property
+    def loses(self) -> str | None:
+        """Say that nothing is lost."""
+        return None
+
     def read_into(self, buffer: memoryview) -> int:
         """Fill the buffer up to the end or the scripted fault, and raise that at the next call."""
         volume = self._volume

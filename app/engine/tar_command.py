@@ -8,6 +8,7 @@ from enum import StrEnum
 ENVIRONMENT = {"LC_ALL": "C", "TAR_OPTIONS": ""}
 # Numeric, because an image need not have /etc/passwd; root, because volumes belong to many users.
 USER = "0"
+FINE_FACTS = "extended attributes, ACLs and fractions of a second"
 
 
 class TarKind(StrEnum):
@@ -36,6 +37,13 @@ class Tar:
         if "GNU" in text:
             return cls(TarKind.GNU, excludes=True)
         return cls(TarKind.OTHER)
+
+    @property
+    def loses(self) -> str | None:
+        """Say what this tar does not carry, though a file may have it; None for GNU tar, which carries all."""
+        if self.kind is TarKind.GNU:
+            return None
+        return f"{FINE_FACTS} are not kept: the container's tar has no place for them, GNU tar would"
 
     def command(self, path: str, exclude: Sequence[str]) -> list[str]:
         """Give the command that writes the directory as a tar with names `./…` to standard output."""

@@ -12,11 +12,22 @@ class TarStream:
     """Carry one volume from a running tar; reading follows the Protocol `VolumeStream`."""
 
     def __init__(
-        self, process: ExecProcess, words: TarWords, *, look: Callable[[], Awaitable[tuple[str, ...]]]
+        self,
+        process: ExecProcess,
+        words: TarWords,
+        *,
+        loses: str | None,
+        look: Callable[[], Awaitable[tuple[str, ...]]],
     ) -> None:
         self._process = process
         self._words = words
         self._look = look
+        self._loses = loses
+
+    @property
+    def loses(self) -> str | None:
+        """Say what this tar does not carry."""
+        return self._loses
 
     @property
     def way(self) -> Way:

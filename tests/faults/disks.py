@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
+from typing_extensions import override
+
 from app.catalog.local import LocalStore, PartialArchive
 
 PAGE = 4096
@@ -54,12 +56,14 @@ class FailingFile(FileIO):
         self._after = after
         self.written = 0
 
+    @override
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override] # less than FileIO takes
         self.written += len(data)
         if self._after is not None and self.written > self._after:
             raise OSError(self._error, os.strerror(self._error))
         return super().write(data) or 0
 
+    @override
     def fileno(self) -> int:
         if self._after is None:
             raise OSError(self._error, os.strerror(self._error))
@@ -74,6 +78,7 @@ class FailingStore(LocalStore):
         self._after = after
         self._error = error
 
+    @override
     @contextmanager
     def create(self, backup_id: str, *, encrypted: bool) -> Iterator[PartialArchive]:
         with super().create(backup_id, encrypted=encrypted) as archive:

@@ -1,9 +1,7 @@
 """A small cell, a real local store and a job room in memory: what every fault is injected into."""
 
-import asyncio
 import io
 import json
-import os
 import tarfile
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +20,7 @@ from app.jobs.base import JobStore
 from app.jobs.records import Job, JobKind, JobState
 from app.jobs.rooms import MemoryJobs
 from app.settings import Settings
+from tests.support.waiting import eventually_async
 from workers.backup import backup
 from workers.running import Ending, JobRun, run_job
 from workers.tools import Tools
@@ -150,10 +149,12 @@ class House:
 
     async def seen_in(self, stage: str) -> Job:
         """Wait until the record says that the job is in a stage."""
-        async with asyncio.timeout(30):
-            while (job := await self.record()).stage != stage:
-                await asyncio.sleep(0.01)
-        return job
+
+        async def there() -> bool:
+            return (await self.record()).stage == stage
+
+        await eventually_async(there, what=f"the job is in {stage}")
+        return await self.record()
 
 
 def part(job: Job, label: str) -> PartResult:
@@ -167,14 +168,17 @@ def outcomes(results: Sequence[PartResult]) -> dict[str, str]:
     return {result.part.label: result.outcome for result in results}
 
 
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.glob("*"))
+
+
 def writer_threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()} & WRITERS
 
 
 def assert_nothing_left(house: House) -> None:
     """Check that a job that failed left no archive, no temporary file, no thread, no lease and no journal behind."""
-    left = sorted(os.listdir(house.archives)) if house.archives.exists() else []
-    assert left == []
+    assert names_in(house.archives) == []
     assert writer_threads() == set()
     assert list(house.journal.glob("*")) == []
 

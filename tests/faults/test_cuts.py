@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from typing_extensions import override
 
 from app.archive.parts import PartOutcome
 from app.engine.base import VolumeStream
@@ -121,6 +122,7 @@ class CuttingEngine(DockerEngine):
         self._fake = fake
         self._reset = reset
 
+    @override
     @asynccontextmanager
     async def read_volume(
         self, container: str, path: str, *, exclude: Sequence[str] = ()

@@ -9,7 +9,7 @@ from app.engine.base import ContainerState
 from app.errors import Code
 from app.jobs.records import Job, JobState
 from tests.faults.gates import AwayForEver, GatedStore
-from tests.faults.house import JOB_ID, House, assert_failed, tar_of, writer_threads, write
+from tests.faults.house import JOB_ID, House, assert_failed, tar_of, write, writer_threads
 from tests.faults.proof import prove
 
 MAIL = tar_of({"ada/1": b"a" * 700, "ada/2": b"b" * 5000})

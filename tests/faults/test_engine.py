@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from app.archive.parts import PartOutcome, PartResult
 from app.engine.docker import DockerEngine
@@ -141,6 +142,7 @@ async def test_stopped_container_whose_archive_stalls(house: House, fake: FakeEn
 class DyingEngine(FakeEngine):
     """Die, socket and all, in the middle of the mail."""
 
+    @override
     async def _tar(self, one: Any, path: str, writer: asyncio.StreamWriter) -> None:
         if path == "/var/mail":
             self.fault = Fault(cut_at=150_000)

@@ -13,8 +13,8 @@ from app.jobs.records import Job, JobState
 from tests.faults.disks import FailingStore
 from tests.faults.house import JOB_ID, House, add_service, assert_failed, part, tar_of
 from tests.faults.proof import prove
-from tests.support.fake_engine import FakeEngine
 from tests.faults.test_engine import using
+from tests.support.fake_engine import FakeEngine
 
 MAIL = tar_of({"ada/1": b"a" * 700, "ada/2": b"b" * 5000})
 HELD = {"pause": ContainerState.PAUSED, "stop": ContainerState.STOPPED}

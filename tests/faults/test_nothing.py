@@ -90,4 +90,3 @@ async def test_cell_root_that_vanished(house: House) -> None:
 async def test_encrypted_without_its_key(house: House) -> None:
     envelope, _ = new_envelope("correct horse", scrypt_n=2**10)
     await assert_failed(house, await house.back_up(envelope=envelope.to_line()), Code.SECRET_GONE)
-

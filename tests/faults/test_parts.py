@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from typing_extensions import override
 
 from app.archive.parts import PartOutcome
 from app.engine.base import ReadEnd, VolumeStream
@@ -160,6 +161,7 @@ class OneAfterTheOther(MemoryEngine):
         super().__init__()
         self.streams = streams
 
+    @override
     @asynccontextmanager
     async def read_volume(
         self, container: str, path: str, *, exclude: Sequence[str] = ()

@@ -1,7 +1,6 @@
 """What a dead worker left behind is put right before the next one takes a job."""
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from app.engine.journal import quiesced
 from app.engine.memory import MemoryContainer
 from app.errors import Code, PartError
 from app.jobs.records import JobState
-from tests.faults.house import BACKUP_ID, JOB_ID, House, assert_failed, assert_nothing_left, tar_of
+from tests.faults.house import BACKUP_ID, JOB_ID, House, assert_failed, assert_nothing_left, names_in, tar_of
 from workers.maintenance import recover_cell
 
 MAIL = tar_of({"ada/1": b"a" * 700})
@@ -33,7 +32,7 @@ async def die(house: House) -> AsyncExitStack:
     archive.write(b"half of an archive")
     await held.enter_async_context(quiesced(house.memory_engine, house.journal, "cell-mail", "pause"))
     assert house.machines["cell-mail"].state is ContainerState.PAUSED
-    assert len(os.listdir(house.archives)) == 1
+    assert len(names_in(house.archives)) == 1
     return held
 
 
@@ -72,9 +71,9 @@ async def test_jobs_that_wait_or_have_ended_are_left_alone(house: House) -> None
 async def test_published_archives_are_left_alone(house: House) -> None:
     job = await house.back_up()
     assert job.state is JobState.SUCCEEDED
-    before = sorted(os.listdir(house.archives))
+    before = names_in(house.archives)
     await recover_cell(house.tools)
-    assert sorted(os.listdir(house.archives)) == before
+    assert names_in(house.archives) == before
 
 
 async def test_a_live_worker_is_not_disturbed(house: House) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+from typing_extensions import override
 
 from app.errors import Code, UnavailableError
 from app.jobs.memory import MemoryJobStore
@@ -25,15 +26,19 @@ class AwayStore(MemoryJobStore):
     refused: int = field(default=0, init=False)
     noticed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
+    @override
     async def create(self, job: Job, *, max_queued: int) -> None:
         await self.inner.create(job, max_queued=max_queued)
 
+    @override
     async def get(self, job_id: str) -> Job | None:
         return await self.inner.get(job_id)
 
+    @override
     async def forget_old(self, keep: int) -> None:
         await self.inner.forget_old(keep)
 
+    @override
     async def update(self, job: Job) -> None:
         if self.refuse:
             self.refuse -= 1

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from tests.support.docker_engine import Images, RunContainer, docker
 from tests.support.service import Client, running_service, sample_place
 from tests.support.tars import check_sums, extract
-from tests.support.trees import EVERYTHING, Wanted, build, describe, differences
+from tests.support.trees import EVERYTHING, Tree, Wanted, build, describe, differences
 
 pytestmark = pytest.mark.engine
 
@@ -68,8 +69,20 @@ def extracted(service: Client, job: Job, folder: Path) -> Path:
     return folder / "services"
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def state_of(container: str) -> str:
     return docker("inspect", "--format={{.State.Status}}", container).decode().strip()
+
+
+def seen_in_a_container(tree: Tree) -> Tree:
+    """Leave out the `trusted` attributes: only a container with CAP_SYS_ADMIN is shown them."""
+    return {
+        path: replace(facts, xattrs=tuple(pair for pair in facts.xattrs if not pair[0].startswith("trusted.")))
+        for path, facts in tree.items()
+    }
 
 
 def set_aside(kind: str, container: str) -> None:
@@ -90,7 +103,7 @@ def test_everything_a_volume_can_hold_comes_back_bit_for_bit(
         (part,) = job["components"]
         assert (part["outcome"], part["way"], part["error"]) == ("succeeded", way, None)
         assert job["state"] == "succeeded"
-        before = describe(container.volume)
+        before = seen_in_a_container(describe(container.volume))
         after = describe(extracted(service, job, tmp_path / "x") / "e/v")
         assert differences(before, after) == []
         assert max(map(len, before)) > 4000
@@ -108,13 +121,13 @@ def test_a_socket_is_left_out_and_named(
         (part,) = job["components"]
         assert job["state"] == "succeeded"
         assert [warning for warning in part["warnings"] if "control.sock" in warning and "socket" in warning]
-        assert os.listdir(extracted(service, job, tmp_path / "x") / "s/v") == ["kept"]
+        assert names_in(extracted(service, job, tmp_path / "x") / "s/v") == ["kept"]
 
 
 def test_an_empty_volume_is_saved_as_such(
     service: Client, images: Images, run_container: RunContainer, tmp_path: Path
 ) -> None:
-    with run_container(images.busybox) as container:
+    with run_container(images.gnu) as container:
         container.volume.chmod(0o2750)
         install(service, "s", container.name)
         job = backup_of(service, "s")
@@ -130,7 +143,7 @@ def test_excluded_names_stay_away(service: Client, images: Images, run_container
             (container.volume / name).parent.mkdir(exist_ok=True)
             (container.volume / name).write_text(name)
         install(service, "s", container.name, exclude=["*.tmp", "cache"])
-        assert os.listdir(extracted(service, backup_of(service, "s"), tmp_path / "x") / "s/v") == ["a.mail"]
+        assert names_in(extracted(service, backup_of(service, "s"), tmp_path / "x") / "s/v") == ["a.mail"]
 
 
 def test_what_is_missing_makes_the_backup_partial_and_the_rest_is_good(
@@ -205,11 +218,12 @@ def test_a_failed_post_shows_although_the_data_is_good(
         assert (extracted(service, job, tmp_path / "x") / "h/v/letter").read_text() == "Dear Ada"
 
 
-@pytest.mark.parametrize(
-    ("mode", "events"), [("pause", ["pause", "unpause"]), ("stop", ["kill", "die", "stop", "start"])]
-)
+EVENTS = {"pause": ["pause", "unpause"], "stop": ["kill", "die", "stop", "start"]}
+
+
+@pytest.mark.parametrize("mode", EVENTS)
 def test_a_container_is_held_still_and_runs_again(
-    service: Client, images: Images, run_container: RunContainer, tmp_path: Path, mode: str, events: list[str]
+    service: Client, images: Images, run_container: RunContainer, tmp_path: Path, mode: str
 ) -> None:
     with run_container(images.gnu) as container:
         (container.volume / "letter").write_text("Dear Ada")
@@ -219,8 +233,7 @@ def test_a_container_is_held_still_and_runs_again(
         (part,) = job["components"]
         assert (job["state"], part["way"]) == ("succeeded", "archive")
         assert state_of(container.name) == "running"
-        seen = events_of(container.name, since)
-        assert [event for event in seen if event in events] == events
+        assert [event for event in events_of(container.name, since) if event in EVENTS[mode]] == EVENTS[mode]
         assert (extracted(service, job, tmp_path / "x") / "q/v/letter").read_text() == "Dear Ada"
         assert (container.volume / "log").read_text() == "pre\npost\n"
         assert not any((service.place.state / "quiesced").iterdir())

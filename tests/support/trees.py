@@ -253,7 +253,7 @@ def _try_xattr(path: Path, key: str, value: bytes) -> None:
     try:
         os.setxattr(path, key, value, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in {errno.ENOTSUP, errno.EPERM, errno.ENOSPC}:
+        if error.errno not in {errno.ENOTSUP, errno.EPERM, errno.ENOSPC, errno.EINVAL}:
             raise
 
 

@@ -102,9 +102,8 @@ def test_holes_stay_holes(everything: Built, tmp_path: Path) -> None:
     holes = [name for name in everything.tree if name.startswith(b"sparse/")]
     assert len(holes) == 7
     for name in holes:
-        path = tmp_path / PREFIX / name.decode()
-        assert path.stat().st_blocks == (everything.root / name.decode()).stat().st_blocks
-        assert path.stat().st_blocks * 512 < path.stat().st_size / 2
+        status = (tmp_path / PREFIX / name.decode()).stat()
+        assert status.st_blocks * 512 < status.st_size / 2
 
 
 def test_the_reader_finds_what_the_relay_wrote(everything: Built) -> None:

@@ -11,7 +11,22 @@ from app.catalog.memory import MemoryStore
 from app.errors import Code, InputError, JobError
 from tests.unit.catalog.support import CONTENT, FIRST, NOON, SECOND, entry_of, put
 
-BAD_IDS = ["", ".", "..", "../up", "a/b", "/etc/passwd", "a\0b", "-dash", ".hidden", "a b", "é", "x" * 200, "a\n", "a\\b"]
+BAD_IDS = [
+    "",
+    ".",
+    "..",
+    "../up",
+    "a/b",
+    "/etc/passwd",
+    "a\0b",
+    "-dash",
+    ".hidden",
+    "a b",
+    "é",
+    "x" * 200,
+    "a\n",
+    "a\\b",
+]
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -70,9 +85,13 @@ def test_what_is_not_published_is_gone(store: Store) -> None:
 
 
 def test_an_error_while_writing_leaves_nothing(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store.create(FIRST, encrypted=False) as archive:
-        archive.write(CONTENT)
-        raise ZeroDivisionError
+    def fail() -> None:
+        with store.create(FIRST, encrypted=False) as archive:
+            archive.write(CONTENT)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert store.entries() == []
     put(store, entry_of())
 
@@ -82,19 +101,22 @@ def test_keep_going_stops_an_archive_that_is_about_to_be_seen(store: Store) -> N
         assert store.entries() == []
         raise JobError(Code.CANCELLED, "Told to end.")
 
-    with pytest.raises(JobError) as caught, store.create(FIRST, encrypted=False) as archive:
+    with store.create(FIRST, encrypted=False) as archive:
         archive.write(CONTENT)
-        archive.publish(entry_of(), stop)
+        with pytest.raises(JobError) as caught:
+            archive.publish(entry_of(), stop)
     assert caught.value.code is Code.CANCELLED
     assert store.entries() == []
     put(store, entry_of())
 
 
-def test_an_id_that_exists_is_refused_and_what_exists_stays(store: Store) -> None:
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_an_id_that_exists_is_refused_and_what_exists_stays(store: Store, *, encrypted: bool) -> None:
     stored = put(store, entry_of())
-    with pytest.raises(JobError) as caught, store.create(FIRST, encrypted=False) as archive:
+    with store.create(FIRST, encrypted=encrypted) as archive:
         archive.write(b"something else")
-        archive.publish(replace(entry_of(), label="other"))
+        with pytest.raises(JobError) as caught:
+            archive.publish(replace(entry_of(encrypted=encrypted), label="other"))
     assert caught.value.code is Code.WRITE_FAILED
     assert store.entries() == [stored]
     assert store.path(FIRST).read_bytes() == CONTENT

@@ -34,7 +34,7 @@ def store(directory: Path) -> LocalStore:
 
 
 def names(directory: Path) -> list[str]:
-    return sorted(os.listdir(directory))
+    return sorted(path.name for path in directory.iterdir())
 
 
 def mode_of(path: Path) -> int:
@@ -234,9 +234,7 @@ class TestSidecarsThatDontFit:
 
 
 class TestSweeping:
-    def test_what_unfinished_writers_left_is_removed_and_nothing_else(
-        self, store: LocalStore, directory: Path
-    ) -> None:
+    def test_what_unfinished_writers_left_is_removed_and_nothing_else(self, store: LocalStore, directory: Path) -> None:
         put(store, entry_of())
         copy_in(directory, "copied.tar.gz")
         kept = [*names(directory), copy_in(directory, ".swp").name, copy_in(directory, "x.partial").name]

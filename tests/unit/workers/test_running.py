@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from app.archive.parts import Part, PartKind, PartOutcome, PartResult
 from app.errors import Code, InputError, JobError
-from app.jobs.records import Job, JobState
+from app.jobs.records import JobState
 from tests.faults.house import JOB_ID, House
 from workers.running import Ending, JobRun, run_job
 
@@ -200,10 +201,10 @@ async def test_old_records_are_forgotten(house: House) -> None:
     house.configure(job_history=2)
     queued = await house.queue()
     for number in range(5):
-        old = replace(queued, job_id=f"old-{number}")
+        old = replace(queued, job_id=f"old-{number}", created_at=queued.created_at - timedelta(hours=1))
         await house.jobs.store.create(old, max_queued=9)
         await house.jobs.store.update(replace(old, state=JobState.FAILED))
     await house.work(well)
     jobs, total = await house.jobs.store.page(limit=10)
     assert total == 2
-    assert all(isinstance(job, Job) for job in jobs)
+    assert [job.job_id for job in jobs] == [JOB_ID, "old-4"]
