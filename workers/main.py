@@ -10,7 +10,6 @@ from arq.worker import Worker, func
 
 from app.errors import BackupError, Code, InputError
 from app.jobs.address import parse_redis_url
-from app.jobs.arq_queue import ArqQueue
 from app.jobs.arq_worker import close_worker, worker_settings
 from app.jobs.records import JobKind
 from app.jobs.rooms import namespace_of
@@ -57,8 +56,6 @@ def _worker(settings: Settings, redis_url: str, tools: Tools) -> Worker:
     async def startup(ctx: Context) -> None:
         ctx["tools"] = tools
         await recover_cell(tools)
-        if isinstance(tools.jobs.queue, ArqQueue):
-            await tools.jobs.queue.forget_orphans()
 
     return Worker(
         functions=[func(run_backup, name=JobKind.BACKUP), func(run_verify, name=JobKind.VERIFY)],

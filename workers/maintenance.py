@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from app.engine.journal import recover
 from app.errors import MEANINGS, Code
-from app.jobs.records import JobFault, JobState
+from app.jobs.records import Job, JobFault, JobState
 from workers.tools import Tools
 
 log = logging.getLogger("cell_backup.worker")
@@ -22,13 +22,16 @@ async def recover_cell(tools: Tools) -> None:
             log.warning("recovery: %s", line)
         for name in tools.store.sweep():
             log.warning("recovery: removed the unfinished file %s", name)
+        begun = await tools.jobs.queue.forget_orphans()
         for job in await tools.jobs.store.active():
-            if job.state is not JobState.RUNNING:
-                await tools.jobs.queue.enqueue(job)  # its record may be all there is; one that is queued stays as it is
-                continue
-            message = "The worker died while the job ran."
-            fault = JobFault(Code.WORKER_LOST, message, MEANINGS[Code.WORKER_LOST].hint)
-            ended = replace(job, state=JobState.FAILED, error=fault, finished_at=datetime.now(UTC))
-            await tools.jobs.store.update(ended)
-            await tools.jobs.secrets.drop(job.job_id)
-            log.warning("recovery: job %s ended as %s", job.job_id, Code.WORKER_LOST)
+            if job.state is JobState.RUNNING or job.job_id in begun:
+                await _end(tools, job)
+            else:
+                await tools.jobs.queue.enqueue(job)  # its record may be all there is; a queued one stays as it is
+
+
+async def _end(tools: Tools, job: Job) -> None:
+    fault = JobFault(Code.WORKER_LOST, "The worker died while the job ran.", MEANINGS[Code.WORKER_LOST].hint)
+    await tools.jobs.store.update(replace(job, state=JobState.FAILED, error=fault, finished_at=datetime.now(UTC)))
+    await tools.jobs.secrets.drop(job.job_id)
+    log.warning("recovery: job %s ended as %s", job.job_id, Code.WORKER_LOST)

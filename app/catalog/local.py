@@ -1,6 +1,7 @@
 """Archives in a local directory: 0600 files in a 0700 directory, visible only when they are whole and durable."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -106,11 +107,15 @@ class LocalStore:
         if told is None:
             return None
         backup_id, encrypted = told
-        with _reading(self._directory):
+        path = self._directory / name
+        with _reading(path):
             try:
-                facts = (self._directory / name).stat()
-            except FileNotFoundError:
-                return None
+                facts = path.stat()
+            except OSError as error:
+                # removed just now, or a link that leads nowhere or to itself
+                if error.errno == errno.ENOENT or path.is_symlink():
+                    return None
+                raise
         if not stat.S_ISREG(facts.st_mode):
             return None
         with contextlib.suppress(OSError):

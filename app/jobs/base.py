@@ -41,6 +41,9 @@ class JobQueue(Protocol):
     async def enqueue(self, job: Job) -> None:
         """Queue the job by its kind and id; the record must exist already."""
 
+    async def forget_orphans(self) -> list[str]:
+        """Forget that a dead worker had jobs in progress, and give their ids; for who holds the cell's lease."""
+
     async def workers_alive(self) -> bool:
         """Tell whether a worker reported itself within the last minute."""
 

@@ -64,7 +64,9 @@ def test_of_two_processes_that_start_at_once_both_find_the_token_of_the_first(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load_token(settings)
-    monkeypatch.setattr("app.jobs.state_dir.os.path.lexists", lambda _: False)  # the second looked before the first wrote
+    monkeypatch.setattr(
+        "app.jobs.state_dir.os.path.lexists", lambda _: False
+    )  # the second looked before the first wrote
     assert load_token(settings) == first
     assert [path.name for path in settings.state_dir.iterdir()] == ["api-token"]
 

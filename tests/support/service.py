@@ -70,6 +70,7 @@ class Place:
             **kept,
             "LC_ALL": "C.UTF-8",
             "PYTHONPATH": str(PROJECT),
+            "PYTHONUNBUFFERED": "1",  # what a process says is in its file at once
             "DOCKER_HOST": host,
             **{f"CELL_BACKUP_{name.upper()}": str(value) for name, value in ours.items()},
         }

@@ -150,6 +150,22 @@ def test_what_is_encoded_decodes_to_the_same(member: Member) -> None:
     assert {key: found.records[key] for key in member.records} == member.records
 
 
+@pytest.mark.parametrize("number", [2**21 - 1, 2**21, 2**32 - 2])
+def test_owners_at_the_edge_of_their_fields_are_kept(number: int) -> None:
+    info = by_tarfile(headers.encode(Member(b"x", uid=number, gid=number)) + END_OF_ARCHIVE)
+
+    assert (info.uid, info.gid) == (number, number)
+
+
+@pytest.mark.parametrize("length", [1, 99, 100, 101, 255, 4095])
+def test_link_targets_at_the_edge_of_their_field_are_kept(length: int) -> None:
+    for kind in (headers.SYMLINK, headers.HARD_LINK):
+        raw = headers.encode(Member(b"x", kind, link=b"t" * length)) + END_OF_ARCHIVE
+
+        assert by_tarfile(raw).linkname == "t" * length
+        assert unescaped(by_gnu_tar(raw)[0][-1]).endswith((b" -> " + b"t" * length, b" link to " + b"t" * length))
+
+
 def test_a_name_that_fits_its_fields_needs_no_extended_header() -> None:
     for name in (b"a" * 100, b"d" * 155 + b"/" + b"f" * 100, b"f" * 99 + b"/"):
         assert len(headers.encode(Member(name))) == BLOCK

@@ -9,6 +9,7 @@ from tests.support.tars import listing
 from tests.unit.archive.support import PREFIX, block, file_member, members, pax, relay
 
 GOOD = file_member(b"./good", b"contents") + headers.encode(Member(b"./folder/", kind=headers.DIRECTORY))
+LATER = file_member(b"./later", b"1") * 3
 FILE_X = block(b"./x")
 
 
@@ -60,6 +61,7 @@ MALFORMED = {
     "PAX record that is cut": pax(raw=b"99 comment=x\n") + FILE_X,
     "PAX record without an end, before a name that must be changed": pax(raw=b"13 comment=x")
     + block(b"./" + b"n" * 90),
+    "PAX time whose length is wrong": pax(raw=b"99 mtime=1.5\n") + FILE_X,
     "PAX header without data": block(kind=b"x", size=b"0") + FILE_X,
     "PAX header of a gigabyte": block(kind=b"x", size=b"%011o" % (1 << 30)),
     "PAX headers without an end": pax({b"comment": b"c" * 400_000}) * 3,
@@ -82,7 +84,7 @@ MALFORMED = {
 @pytest.mark.parametrize("size", [1 << 20, 700], ids=["at once", "in pieces"])
 @pytest.mark.parametrize("wrong", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_stream_is_refused_and_what_came_before_is_kept(wrong: bytes, size: int) -> None:
-    result = relay(GOOD + wrong, [size])
+    result = relay(GOOD + wrong + LATER, [size])
 
     assert result.error is not None
     assert result.error.code == Code.STREAM_MALFORMED
