@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import sys
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any
 
 from arq.worker import Worker, func
@@ -28,12 +29,30 @@ Context = dict[str, Any]
 
 async def run_backup(ctx: Context, *, job_id: str) -> None:
     """Run a queued backup."""
-    await run_job(ctx["tools"], job_id, backup)
+    with _noted(ctx):
+        await run_job(ctx["tools"], job_id, backup)
 
 
 async def run_verify(ctx: Context, *, job_id: str) -> None:
     """Run a queued verification."""
-    await run_job(ctx["tools"], job_id, verify_archive)
+    with _noted(ctx):
+        await run_job(ctx["tools"], job_id, verify_archive)
+
+
+@contextmanager
+def _noted(ctx: Context) -> Iterator[None]:
+    """Note the job's task until it has ended: before Python 3.12, arq lets go of one that is cancelled twice."""
+    task = asyncio.current_task()
+    ctx["running"].add(task)
+    try:
+        yield
+    finally:
+        ctx["running"].discard(task)
+
+
+async def _all_ended(running: set[asyncio.Task[None]]) -> None:
+    if running:
+        await asyncio.wait(set(running))
 
 
 async def work(settings: Settings) -> None:
@@ -42,19 +61,22 @@ async def work(settings: Settings) -> None:
         hint = "Set it, or run 'cell-backup serve', which starts a server of its own."
         raise InputError(Code.INVALID_SETTING, "CELL_BACKUP_REDIS_URL is not set.", hint=hint)
     redis_url = settings.redis_url.get_secret_value()
+    running: set[asyncio.Task[None]] = set()
     async with AsyncExitStack() as stack:
         tools = await stack.enter_async_context(open_tools(settings, redis_url))
-        worker = _worker(settings, redis_url, tools)
+        worker = _worker(settings, redis_url, tools, running)
+        stack.push_async_callback(_all_ended, running)
         stack.push_async_callback(close_worker, worker)
         with suppress(asyncio.CancelledError):  # how arq says that a signal ended it
             await worker.async_run()
 
 
-def _worker(settings: Settings, redis_url: str, tools: Tools) -> Worker:
+def _worker(settings: Settings, redis_url: str, tools: Tools, running: set[asyncio.Task[None]]) -> Worker:
     namespace = namespace_of(settings.cell_root)
 
     async def startup(ctx: Context) -> None:
         ctx["tools"] = tools
+        ctx["running"] = running
         await recover_cell(tools)
 
     return Worker(

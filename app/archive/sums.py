@@ -51,7 +51,6 @@ class SumsSpool:
             self._file.seek(0)
             for length in self._lengths:
                 yield isal_zlib.decompress(self._key.decrypt(self._file.read(length)))
-            self._file.seek(0, 2)
         yield b"".join(self._lines)
 
     def close(self) -> None:

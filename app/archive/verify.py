@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -166,7 +167,7 @@ def _compare(sums: SumsSpool, listed: Iterator[memoryview]) -> list[str]:
                 raise _mismatch(unlisted[0])
         else:
             raise _mismatch(_path_of(expected))
-    unlisted.extend(_path_of(ours) for ours in deserved)
+    unlisted.extend(_path_of(ours) for ours in islice(deserved, _MAX_DAMAGED))
     return unlisted
 
 

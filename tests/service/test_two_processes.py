@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.service.stalling import CALENDAR, StallingEngine, stalling_engine
 from tests.support.redis_server import RedisServer, free_port, redis_server
-from tests.support.service import Client, Place, running, running_service
+from tests.support.service import Client, Place, ServiceProcess, running, running_service
 from tests.support.waiting import eventually
 
 PASSWORD = "p@ss/w ö:#?%41"
@@ -138,10 +139,36 @@ def test_a_worker_that_is_told_to_end_ends_its_job_cleanly(
         assert (done["state"], done["error"]["code"]) == ("failed", "worker_lost")
         assert engine.state(CALENDAR[0]) == "running"
         check_nothing_is_left(service, job)
+        assert leases(redis_url) == []
         engine.flow()
         with running(place, "worker", redis_url=redis_url, docker_host=engine.docker_host):
             assert service.backup(services=["mail"])["state"] == "succeeded"
         assert service.job(job["job_id"]) == done
+
+
+def test_a_worker_that_is_told_again_and_again_ends_its_job_as_cleanly(
+    place: Place, redis_url: str, engine: StallingEngine
+) -> None:
+    common: dict[str, Any] = {"redis_url": redis_url, "docker_host": engine.docker_host}
+    with running_service(place, "api", **common) as service:
+        with running(place, "worker", **common) as worker:
+            job = stalled(service, engine, services=["calendar"])
+            eventually(lambda: told_to_end(worker), what="the worker has ended")
+        done = service.job(job["job_id"])
+        assert (done["state"], done["error"]["code"]) == ("failed", "worker_lost")
+        assert engine.state(CALENDAR[0]) == "running"
+        check_nothing_is_left(service, job)
+        assert leases(redis_url) == []
+
+
+def leases(redis_url: str) -> list[bytes]:
+    with redis.Redis.from_url(redis_url) as client:
+        return [key for key in client.scan_iter() if b":lease:" in key]
+
+
+def told_to_end(worker: ServiceProcess) -> bool:
+    worker.process.send_signal(signal.SIGTERM)
+    return worker.process.poll() is not None
 
 
 def test_the_next_worker_tidies_up_after_one_that_was_killed(

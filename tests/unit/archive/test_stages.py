@@ -47,12 +47,14 @@ def test_putting_waits_while_the_queue_is_full() -> None:
         gate.wait()
 
     with Stage[int]("test-stage", work) as stage:
-        thread = threading.Thread(target=producer, args=(stage,))
+        thread = threading.Thread(target=producer, args=(stage,), daemon=True)
         thread.start()
-        eventually(stage._queue.full, what="the queue is full")
-        waiting = len(put)
-        gate.set()
-        thread.join()
+        try:
+            eventually(stage._queue.full, what="the queue is full")
+            waiting = len(put)
+        finally:
+            gate.set()
+            thread.join()
 
     assert waiting <= 5
     assert len(put) == 100
@@ -101,16 +103,18 @@ def test_a_worker_that_fails_while_the_queue_is_full_lets_everybody_go_on() -> N
 
     def producer(stage: Stage[int]) -> None:
         try:
-            while True:
+            for _ in range(100_000):
                 stage.put(1)
         except OddError as error:
             errors.append(error)
 
     stage = Stage[int]("test-stage", work)
-    thread = threading.Thread(target=producer, args=(stage,))
+    thread = threading.Thread(target=producer, args=(stage,), daemon=True)
     thread.start()
-    eventually(stage._queue.full, what="the queue is full")
-    gate.set()
+    try:
+        eventually(stage._queue.full, what="the queue is full")
+    finally:
+        gate.set()
     thread.join(30)
     assert not thread.is_alive()
     assert len(errors) == 1

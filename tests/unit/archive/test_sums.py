@@ -36,6 +36,9 @@ def test_lines_come_back_as_they_were_added(tmp_path: Path, number: int) -> None
         assert all(not piece or piece.endswith(b"\n") for piece in spool.pieces())
         spool.add(b"one more\n")
         assert b"".join(spool.pieces()) == b"".join([*lines(number), b"one more\n"])
+        for entry in lines(20_000):
+            spool.add(entry)
+        assert b"".join(spool.pieces()) == b"".join([*lines(number), b"one more\n", *lines(20_000)])
         assert list(tmp_path.iterdir()) == [], "no name stands in the directory"
     assert list(tmp_path.iterdir()) == []
 
