@@ -167,7 +167,9 @@ def _compare(sums: SumsSpool, listed: Iterator[memoryview]) -> list[str]:
                 raise _mismatch(unlisted[0])
         else:
             raise _mismatch(_path_of(expected))
-    unlisted.extend(_path_of(ours) for ours in islice(deserved, _MAX_DAMAGED))
+    unlisted.extend(_path_of(ours) for ours in islice(deserved, _MAX_DAMAGED + 1))
+    if len(unlisted) > _MAX_DAMAGED:
+        raise _mismatch(unlisted[0])
     return unlisted
 
 
