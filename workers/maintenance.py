@@ -1,12 +1,11 @@
 """What a worker does before its first job: it finishes what a dead one left behind."""
 
 import logging
-from dataclasses import replace
-from datetime import UTC, datetime
 
 from app.engine.journal import recover
-from app.errors import MEANINGS, Code
-from app.jobs.records import Job, JobFault, JobState
+from app.errors import Code
+from app.jobs.lost import ended_as_lost
+from app.jobs.records import Job, JobState
 from workers.tools import Tools
 
 log = logging.getLogger("cell_backup.worker")
@@ -31,7 +30,6 @@ async def recover_cell(tools: Tools) -> None:
 
 
 async def _end(tools: Tools, job: Job) -> None:
-    fault = JobFault(Code.WORKER_LOST, "The worker died while the job ran.", MEANINGS[Code.WORKER_LOST].hint)
-    await tools.jobs.store.update(replace(job, state=JobState.FAILED, error=fault, finished_at=datetime.now(UTC)))
+    await tools.jobs.store.update(ended_as_lost(job))
     await tools.jobs.secrets.drop(job.job_id)
     log.warning("recovery: job %s ended as %s", job.job_id, Code.WORKER_LOST)

@@ -13,6 +13,7 @@ from app.api.parts import FaultModel, PartModel
 from app.api.problems import problems
 from app.api.resources import Given, Resources
 from app.errors import MEANINGS, Code, InputError
+from app.jobs.lost import settled
 from app.jobs.records import Job, JobFault, JobKind, JobState
 
 router = guarded_router(prefix="/api/jobs", tag="jobs")
@@ -133,7 +134,7 @@ async def list_jobs(
         jobs, total = await given.jobs.store.page(limit=limit, offset=offset)
     else:
         jobs, total = await _page_in(given, state, limit, offset)
-    return JobList(jobs=[JobModel.of(job) for job in jobs], total=total)
+    return JobList(jobs=[JobModel.of(await _settled(given, job)) for job in jobs], total=total)
 
 
 async def _page_in(given: Resources, state: JobState, limit: int, offset: int) -> tuple[list[Job], int]:
@@ -192,7 +193,11 @@ async def _find(given: Resources, job_id: str) -> Job:
     job = await given.jobs.store.get(job_id) if _ID.fullmatch(job_id) else None
     if job is None:
         raise _no_job()
-    return job
+    return await _settled(given, job)
+
+
+async def _settled(given: Resources, job: Job) -> Job:
+    return await settled(job, str(given.settings.cell_root), given.jobs.store, given.jobs.leases)
 
 
 def _no_job() -> InputError:

@@ -9,6 +9,7 @@ from app.archive.parts import Part, PartFault, PartKind, PartOutcome, PartResult
 from app.errors import Code
 from app.jobs.records import Job, JobFault, JobKind, JobState, Progress
 from app.jobs.rooms import MemoryJobs
+from app.settings import Settings
 from tests.api.conftest import PASSPHRASE, assert_problem
 
 NOW = datetime(2026, 11, 23, 2, tzinfo=UTC)
@@ -119,12 +120,29 @@ async def test_a_job_that_waits_is_cancelled_at_once_and_its_secret_forgotten(
     assert_problem(await client.post(f"/api/jobs/{job_id}/cancel"), 409, Code.JOB_FINISHED)
 
 
-async def test_a_job_that_runs_is_asked_to_stop(client: httpx2.AsyncClient, jobs: MemoryJobs) -> None:
+async def test_a_job_that_runs_is_asked_to_stop(
+    client: httpx2.AsyncClient, jobs: MemoryJobs, settings: Settings
+) -> None:
     job = await remember(jobs, JobState.RUNNING)
-    for _ in range(2):
-        response = await client.post(f"/api/jobs/{job.job_id}/cancel")
-        assert response.status_code == 202
-        assert (response.json()["state"], response.json()["cancel_requested"]) == ("running", True)
+    async with jobs.leases.hold(str(settings.cell_root), job.job_id, on_lost=lambda: None):
+        for _ in range(2):
+            response = await client.post(f"/api/jobs/{job.job_id}/cancel")
+            assert response.status_code == 202
+            assert (response.json()["state"], response.json()["cancel_requested"]) == ("running", True)
+
+
+@pytest.mark.parametrize("address", ["/api/jobs", "/api/jobs/{}"])
+async def test_a_job_that_nobody_works_on_does_not_run(
+    client: httpx2.AsyncClient, jobs: MemoryJobs, settings: Settings, address: str
+) -> None:
+    job = await remember(jobs, JobState.RUNNING)
+    async with jobs.leases.hold(str(settings.cell_root), "another job", on_lost=lambda: None):
+        answer = (await client.get(address.format(job.job_id))).json()
+    shown = answer["jobs"][0] if "jobs" in answer else answer
+    assert (shown["state"], shown["error"]["code"]) == ("failed", "worker_lost")
+    kept = await jobs.store.get(job.job_id)
+    assert kept is not None
+    assert kept.state is JobState.FAILED
 
 
 @pytest.mark.parametrize("state", [state for state in JobState if state.ended])

@@ -255,13 +255,6 @@ def test_gnu_tar_brings_back_the_cell_as_it_was(service: Client, plain: Job, tmp
     assert symlink.readlink() == Path("Caddyfile")
 
 
-@pytest.mark.xfail(reason="a folder that several components share gets the time of its extraction", strict=True)
-def test_gnu_tar_brings_back_the_times_of_folders(service: Client, plain: Job, tmp_path: Path) -> None:
-    extract(unzipped(archive_of(service, plain)), tmp_path)
-    kept, found = what_the_layout_keeps(service.place.cell), without_our_own_members(tmp_path)
-    assert differences(kept, found, ignoring=["map"]) == []
-
-
 def test_a_socket_that_cannot_be_kept_is_named_in_a_warning(plain: Job) -> None:
     warnings = [warning for part in plain["components"] for warning in part["warnings"]]
     assert [warning for warning in warnings if SOCKET in warning and "a socket" in warning]

@@ -191,7 +191,6 @@ def test_the_next_worker_tidies_up_after_one_that_was_killed(
         assert service.job(job["job_id"]) == done
 
 
-@pytest.mark.xfail(reason="only the next worker ends the job of a dead one", strict=True)
 def test_the_job_of_a_killed_worker_is_ended_although_no_other_comes(
     place: Place, redis_url: str, engine: StallingEngine
 ) -> None:
