@@ -112,7 +112,7 @@ def _entry(run: JobRun, plan: BackupPlan, manifest: Manifest) -> Entry:
         domain=plan.identity.domain,
         seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
         parts=manifest.parts,
-        warnings=plan.identity.warnings,
+        warnings=tuple(run.warnings),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from app.archive.parts import Part, PartKind, PartOutcome, PartResult, fault_of
 from app.cell.files import ComponentFiles, take_inventory
@@ -60,6 +61,11 @@ async def plan_backup(run: JobRun) -> BackupPlan:
     except InputError as error:
         raise JobError(error.code, error.message, hint=error.hint) from error
     volumes, left_out = _volumes(services, chosen, containers, engine_fault)
+    if engine_fault is not None:
+        run.warnings.append(f"{engine_fault.message} Volumes that only labels describe cannot be seen.")
+        left_out += await _unseen(run, services, chosen, engine_fault)
+    if not await run.threads.run(_has_data, settings.cell_root):
+        run.warnings.append("The cell has nothing under data/: is its disk mounted?")
     totals = inventory.totals()
     run.progress.total = totals.bytes + await _estimate(run, volumes)
     run.progress.estimated = bool(volumes)
@@ -96,6 +102,27 @@ def _volumes(
             part = Part(PartKind.VOLUME, "unknown", service=fault.service_id)
             left_out.append(PartResult(part, PartOutcome.FAILED, error=fault_of(fault.error)))
     return tuple(planned), tuple(left_out)
+
+
+async def _unseen(
+    run: JobRun, services: Services, chosen: Selection, engine_fault: PartError
+) -> tuple[PartResult, ...]:
+    """Give the volumes of services that the newest backup had and nothing describes now: labels did."""
+    newest = next(iter(await run.threads.run(run.tools.store.entries)), None)
+    return tuple(
+        PartResult(result.part, PartOutcome.SKIPPED, error=fault_of(engine_fault))
+        for result in (newest.parts if newest is not None else ())
+        if result.part.service is not None
+        and result.part.service not in services.known
+        and chosen.takes_service(result.part.service)
+    )
+
+
+def _has_data(root: Path) -> bool:
+    try:
+        return any((root / "data").iterdir())
+    except OSError:
+        return False
 
 
 def _part(volume: Volume, container: Container | None) -> Part:

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.archive.parts import PartOutcome, PartResult, fault_of
 from app.archive.relay import Meter
+from app.engine.journal import recover
 from app.engine.shield import see_through
 from app.errors import BackupError, Code, JobError, UnavailableError
 from app.jobs.base import Lease
@@ -21,7 +22,7 @@ from workers.tools import Tools
 log = logging.getLogger("cell_backup.worker")
 
 _REPORT_INTERVAL = 0.4
-_RECORD_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_RECORD_PAUSES = (0.2, 0.5, 1.0, *[2.0] * 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +136,18 @@ class JobRun:
         return replace(self._snapshot(), state=state, error=fault, finished_at=datetime.now(UTC))
 
     def _snapshot(self, *, ended: bool = False) -> Job:
+        current = next((result.part.label for result in self.parts if result.outcome is PartOutcome.RUNNING), None)
         return replace(
             self.job,
             stage=self._stage,
-            progress=self.progress.of(self.meter, ended=ended),
+            progress=replace(self.progress.of(self.meter, ended=ended), current=current),
             components=tuple(self.parts),
             warnings=tuple(self.warnings),
         )
 
     async def _begin(self, fence: int) -> None:
+        for line in await recover(self.tools.journal, self.tools.engine):
+            log.warning("recovery: %s", line)
         self.job = replace(self.job, state=JobState.RUNNING, started_at=datetime.now(UTC), fence=fence)
         await self.tools.jobs.store.update(self.job)
 

@@ -31,7 +31,7 @@ async def save_component(run: JobRun, members: FileMembers, files: ComponentFile
         files=run.meter.files - files_before,
         bytes=run.meter.bytes - bytes_before,
         seconds=round(time.monotonic() - started, 3),
-        warnings=_bounded(warnings),
+        warnings=_bounded([*warnings, *(fault.message for fault in faults[1:])]),
         damaged=tuple(members.damaged[damaged_before:]),
         error=_all_in_one(faults),
     )

@@ -115,8 +115,8 @@ async def _engine_answers(given: Resources) -> None:
 
 def _check_writable(path: Path) -> None:
     """Look at the directory itself, or at the one it would be made in; writes nothing."""
-    there = next(place for place in (path, *path.parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not os.access(there, os.W_OK | os.X_OK) or not there.is_dir():
         raise UnavailableError(
             Code.WRITE_FAILED,
             f"The backup directory {path} cannot be written to.",

@@ -55,9 +55,11 @@ class FileMembers:
         except OSError as error:
             if error.errno in _VANISHED:
                 return f"{self._meter.current} vanished before it could be read"
-            message = f"{self._meter.current} cannot be read: {error.strerror}."
-            raise PartError(Code.FILE_UNREADABLE, message) from error
+            raise self._unreadable(error) from error
         return None
+
+    def _unreadable(self, error: OSError) -> PartError:
+        return PartError(Code.FILE_UNREADABLE, f"{self._meter.current} cannot be read: {error.strerror}.")
 
     def _add_other(self, path: bytes, entry: Entry) -> None:
         on_disk = self._root / entry.path
@@ -76,14 +78,16 @@ class FileMembers:
             return None
         descriptor = os.open(self._root / entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            return self._copy(descriptor, path, inode)
+            return self._copy(descriptor, path)
         finally:
             os.close(descriptor)
 
-    def _copy(self, descriptor: int, path: bytes, inode: tuple[int, int]) -> str | None:
+    def _copy(self, descriptor: int, path: bytes) -> str | None:
         before = os.fstat(descriptor)
-        if (before.st_dev, before.st_ino) != inode:
-            raise OSError(errno.ENOENT, "another file took its place")
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError(errno.ENOENT, "it is no file any more")
+        # careful writers replace a file by a new one: then the new one is what is saved
+        inode = (before.st_dev, before.st_ino)
         member = self._member(path, headers.REGULAR, before, size=before.st_size)
         member.records.update(_xattrs(descriptor))
         first = os.read(descriptor, min(_PIECE, before.st_size + 1)) if before.st_size else b""
@@ -116,7 +120,7 @@ class FileMembers:
         self._out(bytes(headers.padding(size)))
         if fault is not None:
             self.damaged.append(path.decode("utf-8", "backslashreplace"))
-            raise fault
+            raise self._unreadable(fault) from fault
         self._sums.add(line(digest.hexdigest(), path))
         self._meter.files += 1
 

@@ -16,12 +16,19 @@ class Excluder:
         if not self._patterns or not path:
             return False
         # a tar in the container looks at `./a/b`, so `*/b` leaves out `b` too
-        names = [".", *path.decode("utf-8", "surrogateescape").strip("/").split("/")]
-        return any(
-            all(map(fnmatchcase, names[at : at + len(pattern)], pattern))
-            for pattern in self._patterns
-            for at in range(len(names) - len(pattern) + 1)
-        )
+        inside = path.decode("utf-8", "surrogateescape").strip("/").split("/")
+        return any(_matches(pattern, inside if len(pattern) == 1 else [".", *inside]) for pattern in self._patterns)
+
+
+def swallows_root(pattern: str) -> bool:
+    """Tell whether a tar would leave out everything: the pattern, `.*` say, matches the volume's own name, `.`."""
+    translated = _translated(pattern.removeprefix("./").strip("/"))
+    return "/" not in translated and fnmatchcase(".", translated)
+
+
+def _matches(pattern: list[str], names: list[str]) -> bool:
+    starts = range(len(names) - len(pattern) + 1)
+    return any(all(map(fnmatchcase, names[at : at + len(pattern)], pattern)) for at in starts)
 
 
 def _translated(pattern: str) -> str:

@@ -149,8 +149,12 @@ def tar_stream(file: BinaryIO, data_key: bytes | None) -> Iterator[bytes]:
 
     Raises ArchiveError: PASSPHRASE_REQUIRED without the key, and what decrypting and decompressing find.
     """
-    if is_encrypted(file):
+    try:
+        if not is_encrypted(file):
+            yield from gunzip(iter(lambda: file.read(_PIECE), b""))
+            return
         if data_key is None:
             raise ArchiveError(Code.PASSPHRASE_REQUIRED, "The archive is encrypted.")
-        return gunzip(decrypt(file, read_envelope(file), data_key))
-    return gunzip(iter(lambda: file.read(_PIECE), b""))
+        yield from gunzip(decrypt(file, read_envelope(file), data_key))
+    except OSError as error:
+        raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The archive's file cannot be read: {error.strerror}.") from error

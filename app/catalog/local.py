@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ class LocalStore:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._removing = threading.Lock()
 
     @contextlib.contextmanager
     def create(self, backup_id: str, *, encrypted: bool) -> Iterator["PartialArchive"]:
@@ -76,26 +78,32 @@ class LocalStore:
 
     def remove(self, backup_id: str) -> None:
         """Remove archive and sidecar; raises as `get` does, and InputError BACKUP_LAST_VERIFIED."""
-        path = self.path(backup_id)
-        check_removable(backup_id, self.entries())
-        with writing():
-            path.unlink(missing_ok=True)
-            self._sidecar(backup_id).unlink(missing_ok=True)
-            _sync_directory(self._directory)
+        with self._removing:  # of two that go at once, the second must see that the first is gone
+            path = self.path(backup_id)
+            check_removable(backup_id, self.entries())
+            with writing():
+                path.unlink(missing_ok=True)
+                self._sidecar(backup_id).unlink(missing_ok=True)
+                _sync_directory(self._directory)
 
     def record_verification(self, backup_id: str, verification: Verification) -> Entry:
         """Note in the sidecar how a verification ended; an archive without a sidecar gets one."""
-        entry = replace(self.get(backup_id), verified=verification)
-        _write_sidecar(self._sidecar(backup_id), entry)
-        return entry
+        entry = self.get(backup_id)
+        with contextlib.suppress(OSError):
+            written = load_sidecar(self._sidecar(backup_id).read_bytes())
+            if written is not None and written.file_name == entry.file_name:
+                entry = written  # with the size that was written, not the one that is found now
+        _write_sidecar(self._sidecar(backup_id), replace(entry, verified=verification))
+        return self.get(backup_id)
 
     def sweep(self) -> list[str]:
         """Remove what unfinished writers left behind; give the names removed."""
-        if not self._directory.is_dir():
-            return []
-        left = [path for path in self._directory.iterdir() if _OWN_PARTIAL.fullmatch(path.name)]
-        for path in left:
-            path.unlink(missing_ok=True)
+        with _reading(self._directory):
+            if not self._directory.is_dir():
+                return []
+            left = [path for path in self._directory.iterdir() if _OWN_PARTIAL.fullmatch(path.name)]
+            for path in left:
+                path.unlink(missing_ok=True)
         return sorted(path.name for path in left)
 
     def _sidecar(self, backup_id: str) -> Path:
@@ -120,8 +128,8 @@ class LocalStore:
             return None
         with contextlib.suppress(OSError):
             entry = load_sidecar(self._sidecar(backup_id).read_bytes())
-            if entry is not None and (entry.backup_id, entry.file_name, entry.size) == (backup_id, name, facts.st_size):
-                return entry
+            if entry is not None and (entry.backup_id, entry.file_name) == (backup_id, name):
+                return _as_found(entry, facts.st_size)
         created = time_in_name(backup_id) or datetime.fromtimestamp(facts.st_mtime, UTC)
         return Entry(backup_id, name, encrypted, facts.st_size, created)
 
@@ -186,6 +194,14 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise JobError(Code.FILE_UNREADABLE, f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _as_found(entry: Entry, size: int) -> Entry:
+    """Give the entry as its file is now; one that has another size than was written says so."""
+    if size == entry.size:
+        return entry
+    words = f"The file has {size} bytes, but {entry.size} were written: it was cut or replaced."
+    return replace(entry, size=size, warnings=(*entry.warnings, words))
 
 
 def _missing(backup_id: str) -> InputError:

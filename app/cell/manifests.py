@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -117,11 +117,19 @@ class _BackupModel(_Model):
 
 
 class _CapabilitiesModel(_Model):
-    has_storage: bool = False
+    has_storage: bool | None = None
 
 
 class _HeadModel(_Model):
     capabilities: _CapabilitiesModel = _CapabilitiesModel()
+    backup: Any = None
+
+    @property
+    def has_storage(self) -> bool:
+        """Tell whether there is data to save: as the capabilities say, else where volumes are named all the same."""
+        if self.capabilities.has_storage is None:
+            return isinstance(self.backup, dict) and bool(self.backup.get("volumes"))
+        return self.capabilities.has_storage
 
 
 class _ManifestModel(_Model):
@@ -153,7 +161,7 @@ def read_manifest(path: Path, service_id: str, refuse: Callable[[str], PartError
     A service with storage whose manifest names no volume comes back without volumes. Raises what `refuse` makes of
     the reason why a manifest cannot be used.
     """
-    if not read_document(path, _HeadModel, refuse).capabilities.has_storage:
+    if not read_document(path, _HeadModel, refuse).has_storage:
         return None
     manifest = read_document(path, _ManifestModel, refuse)
     if manifest.id != service_id:

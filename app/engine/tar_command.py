@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.archive.patterns import swallows_root
+
 # LC_ALL: so that tar's words can be judged. TAR_OPTIONS: the image's own wishes would change the stream.
 ENVIRONMENT = {"LC_ALL": "C", "TAR_OPTIONS": ""}
 # Numeric, because an image need not have /etc/passwd; root, because volumes belong to many users.
@@ -46,7 +48,11 @@ class Tar:
         return f"{FINE_FACTS} are not kept: the container's tar has no place for them, GNU tar would"
 
     def command(self, path: str, exclude: Sequence[str]) -> list[str]:
-        """Give the command that writes the directory as a tar with names `./…` to standard output."""
+        """Give the command that writes the directory as a tar with names `./…` to standard output.
+
+        A pattern that matches `.` is not handed to tar, which would then write nothing at all: the reader applies it.
+        """
+        exclude = [pattern for pattern in exclude if not swallows_root(pattern)]
         if self.kind is TarKind.GNU:
             return [*_GNU, *(f"--exclude={pattern}" for pattern in exclude), "-C", path, "--", "."]
         excludes = [word for pattern in exclude for word in ("--exclude", pattern)] if self.excludes else []

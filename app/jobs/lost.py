@@ -18,12 +18,11 @@ async def settled(job: Job, cell: str, store: JobStore, leases: Leases) -> Job:
     """Give a job as it really is: one that says it runs, but does not hold the cell's lease, has lost its worker.
 
     A job records its end before it gives its lease back, so its record is read once more before it is believed lost.
-    What it left behind is tidied up by the next worker.
+    What it left behind is tidied up, and its end recorded, by the next worker: this one may only be cut off from Redis.
     """
     if job.state is not JobState.RUNNING or await leases.holder(cell) == job.job_id:
         return job
     now = await store.get(job.job_id)
     if now is None or now.state is not JobState.RUNNING:
         return now or job
-    await store.update(ended_as_lost(now))
-    return await store.get(job.job_id) or now
+    return replace(ended_as_lost(now), finished_at=None)

@@ -142,7 +142,7 @@ async def test_a_job_that_nobody_works_on_does_not_run(
     assert (shown["state"], shown["error"]["code"]) == ("failed", "worker_lost")
     kept = await jobs.store.get(job.job_id)
     assert kept is not None
-    assert kept.state is JobState.FAILED
+    assert kept.state is JobState.RUNNING  # its worker may come back and record how it really ended
 
 
 @pytest.mark.parametrize("state", [state for state in JobState if state.ended])
