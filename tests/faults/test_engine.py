@@ -1,8 +1,10 @@
 """Faults of the engine and of the processes in its containers, over a real connection."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from app.archive.parts import PartOutcome, PartResult
+from app.archive.parts import Part, PartKind, PartOutcome, PartResult
+from app.catalog.base import Entry
 from app.engine.docker import DockerEngine
 from app.engine.endpoint import Endpoint
 from app.errors import Code
@@ -181,6 +184,27 @@ async def test_engine_that_was_never_there_saves_the_files_and_skips_the_volumes
     proven = prove(house)
     assert proven.part("mail/mailboxes") == skipped
     assert proven.contents["data/vault/ca.key"] == b"vault"
+
+
+async def test_engine_that_is_away_does_not_hide_the_volumes_that_only_labels_describe(
+    house: House, tmp_path: Path
+) -> None:
+    described_by_labels = Part(PartKind.VOLUME, "mail", service="mail", container="cell-mail", path="/var/mail")
+    saved = PartResult(described_by_labels, PartOutcome.SUCCEEDED)
+    earlier = Entry("earlier", "", False, 0, datetime(2026, 1, 1, tzinfo=UTC), parts=(saved,))
+    with house.tools.store.create("earlier", encrypted=False) as archive:
+        archive.publish(earlier)
+    house.engine = DockerEngine(Endpoint.resolve({"DOCKER_HOST": f"unix://{tmp_path}/nobody"}), stall_seconds=1)
+    job = await house.back_up()
+    assert job.state is JobState.PARTIAL
+    assert part(job, "mail/mail").outcome is PartOutcome.SKIPPED
+    assert any("labels" in warning for warning in job.warnings)
+
+
+async def test_cell_whose_data_is_not_mounted_says_so(house: House) -> None:
+    shutil.rmtree(house.root / "data")
+    job = await house.back_up()
+    assert any("data/" in warning for warning in job.warnings)
 
 
 async def test_engine_that_is_away_does_not_matter_where_no_service_is_installed(house: House, tmp_path: Path) -> None:

@@ -146,6 +146,17 @@ def test_excluded_names_stay_away(service: Client, images: Images, run_container
         assert names_in(extracted(service, backup_of(service, "s"), tmp_path / "x") / "s/v") == ["a.mail"]
 
 
+@pytest.mark.parametrize("image", ["bare", "gnu"])
+def test_leaving_out_dotfiles_does_not_leave_out_everything(
+    service: Client, images: Images, run_container: RunContainer, tmp_path: Path, image: str
+) -> None:
+    with run_container(getattr(images, image)) as container:
+        for name in (".hidden", "letter"):
+            (container.volume / name).write_text(name)
+        install(service, "s", container.name, exclude=[".*"])
+        assert names_in(extracted(service, backup_of(service, "s"), tmp_path / "x") / "s/v") == ["letter"]
+
+
 def test_what_is_missing_makes_the_backup_partial_and_the_rest_is_good(
     service: Client, images: Images, run_container: RunContainer, tmp_path: Path
 ) -> None:

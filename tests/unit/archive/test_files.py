@@ -169,6 +169,10 @@ def test_what_vanished_or_was_replaced_is_a_warning(tmp_path: Path, kind: str, i
     if kind == "link" and instead in {"link", "dangling"}:
         return  # a link that leads elsewhere now is written as it is
     written = Written(tmp_path)
+    if (kind, instead) == ("file", "file"):  # as every careful program saves a file
+        assert written.members.add(listed) is None
+        assert b"other" in written.tar
+        return
 
     assert written.members.add(listed) == "it vanished before it could be read"
     assert (written.tar, written.sums) == (END_OF_ARCHIVE, b"")

@@ -199,7 +199,21 @@ class TestSidecarsThatDontFit:
     def test_of_another_size(self, store: LocalStore, directory: Path) -> None:
         put(store, entry_of())
         (directory / f"{FIRST}.tar.gz").write_bytes(CONTENT[:-1])
-        self.bare(store)
+        (entry,) = store.entries()
+        assert entry.size == len(CONTENT) - 1
+        assert "cut or replaced" in entry.warnings[-1]
+
+    def test_of_another_size_is_not_lost_by_a_verification(self, store: LocalStore, directory: Path) -> None:
+        put(store, entry_of())
+        before = store.get(FIRST)
+        file = directory / f"{FIRST}.tar.gz"
+        file.write_bytes(CONTENT[:-1])
+        store.record_verification(FIRST, Verification(datetime.now(UTC), ok=False))
+        file.write_bytes(CONTENT)
+        after = store.get(FIRST)
+        assert (after.outcome, after.label, after.sha256) == (before.outcome, before.label, before.sha256)
+        assert after.verified is not None
+        assert not after.verified.ok
 
     def test_with_another_id(self, store: LocalStore, directory: Path) -> None:
         put(store, entry_of())

@@ -81,6 +81,16 @@ def test_a_service_without_storage_is_none(bare: Path, content: dict[str, Any]) 
     assert find_services(bare, NO_LABELS) == Services((), ())
 
 
+def test_volumes_are_not_missed_where_nothing_is_said_of_storage(bare: Path) -> None:
+    content = one_volume()
+    del content["capabilities"]
+    install(bare, content)
+
+    (mail,) = find_services(bare, NO_LABELS).found
+
+    assert len(mail.volumes) == 1
+
+
 def test_a_cell_without_services_has_none(bare: Path) -> None:
     assert find_services(bare, NO_LABELS) == Services((), ())
 
