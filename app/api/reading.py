@@ -1,6 +1,7 @@
 """Looking into an archive: verify it to its last byte, list what it holds."""
 
 import asyncio
+import threading
 from datetime import datetime
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from app.api.problems import problems
 from app.api.resources import Given, Resources
 from app.api.submission import LOCATION, Accepted, new_job, submit
 from app.archive.contents import MemberInfo, list_members
-from app.errors import Code
+from app.errors import Code, JobError
 from app.jobs.records import JobKind
 
 router = guarded_router(prefix="/api/config/backups", tag="backups")
@@ -144,7 +145,12 @@ async def _contents(given: Resources, backup_id: str, passphrase: SecretStr | No
     entry = await find(given, backup_id)
     data_key = await unlock(given, entry, passphrase)
     # one more than is asked for tells whether anything follows
-    members = await asyncio.to_thread(_members, given, backup_id, data_key, page)
+    stop = threading.Event()
+    async with given.listing:
+        try:
+            members = await asyncio.to_thread(_members, given, backup_id, data_key, page, stop)
+        finally:
+            stop.set()  # a request that is cancelled leaves no thread reading
     more = len(members) > page.limit
     return Contents(
         members=[MemberModel.model_validate(member) for member in members[: page.limit]],
@@ -152,6 +158,19 @@ async def _contents(given: Resources, backup_id: str, passphrase: SecretStr | No
     )
 
 
-def _members(given: Resources, backup_id: str, data_key: bytes | None, page: Page) -> list[MemberInfo]:
+def _members(
+    given: Resources, backup_id: str, data_key: bytes | None, page: Page, stop: threading.Event
+) -> list[MemberInfo]:
+    def keep_going() -> None:
+        if stop.is_set():
+            raise JobError(Code.CANCELLED, "The request was cancelled.")
+
     with given.store.open(backup_id) as file:
-        return list_members(file, data_key=data_key, prefix=page.prefix, offset=page.offset, limit=page.limit + 1)
+        return list_members(
+            file,
+            data_key=data_key,
+            prefix=page.prefix,
+            offset=page.offset,
+            limit=page.limit + 1,
+            keep_going=keep_going,
+        )

@@ -15,7 +15,10 @@ from app.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Hold everything a request may need; `derivation` lets one scrypt run at a time: it takes 128 MiB."""
+    """Hold everything a request may need; `derivation` lets one scrypt run at a time: it takes 128 MiB.
+
+    `listing` lets one archive be read through at a time, so that threads are left for everything else.
+    """
 
     settings: Settings
     token: str
@@ -24,6 +27,7 @@ class Resources:
     store: Store
     engine: Engine
     derivation: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    listing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
 class State(TypedDict):

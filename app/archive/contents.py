@@ -1,5 +1,6 @@
 """Lists what is in an archive."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -26,19 +27,32 @@ class MemberInfo:
 
 
 def list_members(
-    file: BinaryIO, *, data_key: bytes | None, prefix: str = "", offset: int = 0, limit: int = 1000
+    file: BinaryIO,
+    *,
+    data_key: bytes | None,
+    prefix: str = "",
+    offset: int = 0,
+    limit: int = 1000,
+    keep_going: Callable[[], None] = lambda: None,
 ) -> list[MemberInfo]:
     """List members whose path begins with `prefix`, from the `offset`-th on; raises ArchiveError as reading does.
 
-    Reads the archive from its beginning as far as it must: 300 MB a second.
+    Reads the archive from its beginning as far as it must: 300 MB a second. `keep_going` is called once a piece and may
+    raise.
     """
-    reader = TarReader(tar_stream(file, data_key))
+    reader = TarReader(_watched(tar_stream(file, data_key), keep_going))
     described = (_describe(read) for read in reader.members())
     wanted = (info for info in described if info.path.startswith(prefix))
     try:
         return list(islice(wanted, offset, offset + limit))
     except MalformedTarError as error:
         raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The tar stream is malformed: {error}.") from error
+
+
+def _watched(pieces: Iterator[bytes], keep_going: Callable[[], None]) -> Iterator[bytes]:
+    for piece in pieces:
+        keep_going()
+        yield piece
 
 
 def _describe(read: ReadMember) -> MemberInfo:
