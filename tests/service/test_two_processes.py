@@ -187,7 +187,9 @@ def test_the_next_worker_tidies_up_after_one_that_was_killed(
             # the API says so as soon as the lease is over; the worker tidies up as soon as it has the lease
             eventually(lambda: engine.state(CALENDAR[0]) == "running", what="the container runs again")
             eventually(lambda: not partial_files(place), what="the partial file is gone")
+            eventually(lambda: service.job(job["job_id"])["finished_at"] is not None, what="the end is recorded")
             check_nothing_is_left(service, job)
+            done = service.job(job["job_id"])
             engine.flow()
             assert service.backup(services=["mail", "calendar"])["state"] == "succeeded"
         assert service.job(job["job_id"]) == done
