@@ -135,7 +135,7 @@ def test_progress_is_seen_while_the_job_runs_and_never_goes_back(service: Client
     assert percents == sorted(percents)
     assert percents[-1] == 100
     assert any(0 < job["progress"]["percent"] < 100 for job in running)
-    assert any(job["progress"]["current"] == "data/big" and job["stage"] == "components" for job in running)
+    assert any(job["progress"]["current"] == "rest" and job["stage"] == "components" for job in running)
     assert any(job["progress"]["rate"] for job in running)
     assert seen[-1]["progress"]["bytes_done"] == seen[-1]["progress"]["bytes_total"] > 1 << 30
     service.ask("DELETE", f"/api/config/backups/{accepted['backup_id']}", expect=204)

@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from app.archive import headers
 from app.archive.headers import END_OF_ARCHIVE, Member
-from app.archive.patterns import Excluder
+from app.archive.patterns import Excluder, swallows_root
 from tests.support.tars import listing
 from tests.unit.archive.support import PREFIX, file_member, members, relay
 
@@ -37,11 +37,29 @@ def left_by_gnu_tar(names: list[str], exclude: list[str]) -> set[bytes]:
 @example(["a/b/c", "b/c", "c/b", "x/a/b/y"], ["a/b"])
 @example(["tmp", "a/tmp/b", "tmp2"], ["tmp"])
 def test_a_path_is_left_out_where_gnu_tar_leaves_it_out(names: list[str], exclude: list[str]) -> None:
+    # GNU tar takes such a pattern for the root itself and writes nothing; the next test says what it means here
+    assume(not any(swallows_root(pattern) for pattern in exclude))
     excluder = Excluder(exclude)
 
     kept = {name.encode() for name in names if not excluder.matches(name.encode())}
 
     assert kept == left_by_gnu_tar(names, exclude)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        (".*", {b"a", b"abc", b"b", b"abc/d"}),
+        ("[.]*", {b"a", b"abc", b"b", b"abc/d"}),
+        ("?", {b".hidden", b"abc", b"abc/.x"}),
+        ("[!a]*", {b"a", b"abc"}),
+        ("*", set()),
+    ],
+)
+def test_a_pattern_that_matches_the_root_leaves_out_only_what_it_matches_below(pattern: str, kept: set[bytes]) -> None:
+    names = [b".hidden", b"a", b"abc", b"b", b"abc/.x", b"abc/d"]
+    assert swallows_root(pattern)
+    assert {name for name in names if not Excluder([pattern]).matches(name)} == kept
 
 
 @pytest.mark.parametrize("pattern", ["*.tmp", "./*.tmp", "cache", "cache/", "a/*.tmp", "[!a]*", "??"])
