@@ -133,7 +133,11 @@ async def _keep_worker(settings: Settings) -> None:
 @asynccontextmanager
 async def _worker_process(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *WORKER, env=_environment(settings), preexec_fn=die_with_parent(), start_new_session=True
+        *WORKER,
+        env=_environment(settings),
+        # its Redis may be gone too, and it would wait for it; the next start tidies up
+        preexec_fn=die_with_parent(signal.SIGKILL),
+        start_new_session=True,
     )
     try:
         yield process

@@ -162,14 +162,14 @@ def _prepared(directory: Path, socket: Path) -> Path:
     return config
 
 
-def die_with_parent() -> Callable[[], None]:
-    """Give what a new child runs first (`preexec_fn`) so that it gets SIGTERM when this process is gone."""
+def die_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
+    """Give what a new child runs first (`preexec_fn`) so that it gets a signal when this process is gone."""
     prctl = ctypes.CDLL(None).prctl
     parent = os.getpid()
 
     def tie() -> None:
         # the signal comes when the thread that started the server ends: the one with the event loop
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        prctl(PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:  # the parent died before the line above
             os._exit(1)
 
