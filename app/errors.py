@@ -31,6 +31,7 @@ class Code(StrEnum):
     BACKUP_NOT_FOUND = "backup_not_found"
     BACKUP_IN_USE = "backup_in_use"
     BACKUP_LAST_VERIFIED = "backup_last_verified"
+    RESTORE_RUNNING = "restore_running"
     JOB_NOT_FOUND = "job_not_found"
     JOB_FINISHED = "job_finished"
     CELL_ROOT_MISSING = "cell_root_missing"
@@ -42,6 +43,7 @@ class Code(StrEnum):
     INVALID_LAYOUT = "invalid_layout"
     INVALID_MANIFEST = "invalid_manifest"
     INVALID_SETTING = "invalid_setting"
+    INVALID_TEMPLATE = "invalid_template"
     QUEUE_FULL = "queue_full"
     # what the service needs
     REDIS_UNAVAILABLE = "redis_unavailable"
@@ -61,6 +63,12 @@ class Code(StrEnum):
     HOOK_FAILED = "hook_failed"
     HOOK_TIMEOUT = "hook_timeout"
     QUIESCE_FAILED = "quiesce_failed"
+    VOLUME_FULL = "volume_full"
+    VOLUME_NOT_EMPTIED = "volume_not_emptied"
+    PART_DAMAGED = "part_damaged"
+    GENERATED_INVALID = "generated_invalid"
+    ROUTING_FAILED = "routing_failed"
+    CELL_API_FAILED = "cell_api_failed"
     # an archive that is read
     ARCHIVE_DAMAGED = "archive_damaged"
     ARCHIVE_TRUNCATED = "archive_truncated"
@@ -71,6 +79,13 @@ class Code(StrEnum):
     DISK_FULL = "disk_full"
     WRITE_FAILED = "write_failed"
     NOTHING_TO_SAVE = "nothing_to_save"
+    NOTHING_TO_RESTORE = "nothing_to_restore"
+    SPACE_MISSING = "space_missing"
+    PLAN_CONFLICT = "plan_conflict"
+    SAFETY_FAILED = "safety_failed"
+    SWAP_FAILED = "swap_failed"
+    ROLLBACK_FAILED = "rollback_failed"
+    CELL_BUSY = "cell_busy"
     CANCELLED = "cancelled"
     WORKER_LOST = "worker_lost"
     JOB_TIMEOUT = "job_timeout"
@@ -108,6 +123,9 @@ MEANINGS: dict[Code, Meaning] = {
     Code.BACKUP_LAST_VERIFIED: Meaning(
         409, "Last backup that verified", "Verify another backup first; this is the only one that is known to be whole."
     ),
+    Code.RESTORE_RUNNING: Meaning(
+        409, "A restore is under way", "Follow the job that the message names, or cancel it; then ask again."
+    ),
     Code.JOB_NOT_FOUND: Meaning(404, "No such job", "GET /api/jobs lists the jobs that are remembered."),
     Code.JOB_FINISHED: Meaning(409, "Job has ended", "A job that has ended cannot be cancelled."),
     Code.CELL_ROOT_MISSING: Meaning(
@@ -129,6 +147,9 @@ MEANINGS: dict[Code, Meaning] = {
         422, "Service manifest is invalid", "Correct data/services/<id>/manifest.json as the README describes."
     ),
     Code.INVALID_SETTING: Meaning(422, "Setting is invalid", "Correct the environment variable the message names."),
+    Code.INVALID_TEMPLATE: Meaning(
+        422, "Template is invalid", "Correct the file in CELL_BACKUP_TEMPLATE_DIR that the message names."
+    ),
     Code.QUEUE_FULL: Meaning(429, "Queue is full", "Wait until some of the queued jobs have run."),
     Code.REDIS_UNAVAILABLE: Meaning(
         503, "Redis is away", "Check that the server behind CELL_BACKUP_REDIS_URL runs and accepts this client."
@@ -160,15 +181,52 @@ MEANINGS: dict[Code, Meaning] = {
     Code.HOOK_FAILED: Meaning(500, "Hook failed", "Run the command in the container by hand; exit code 0 is needed."),
     Code.HOOK_TIMEOUT: Meaning(504, "Hook took too long", "Raise CELL_BACKUP_HOOK_TIMEOUT or mend the command."),
     Code.QUIESCE_FAILED: Meaning(500, "Container could not be quiesced", "The message has the engine's own words."),
+    Code.VOLUME_FULL: Meaning(507, "Volume is full", "Free space on the disk that holds the container's volume."),
+    Code.VOLUME_NOT_EMPTIED: Meaning(
+        500, "Old files are left in a volume", "Start the container and restore this service again."
+    ),
+    Code.PART_DAMAGED: Meaning(
+        422, "This part was not saved whole", "Use another backup, or take what is there with 'damaged': 'accept'."
+    ),
+    Code.GENERATED_INVALID: Meaning(
+        500, "Generated configuration does not hold", "Correct the template or the cell's configuration it names."
+    ),
+    Code.ROUTING_FAILED: Meaning(
+        500, "Routing rules could not be applied", "Look at cell-wireguard, then run 'cell-backup regenerate'."
+    ),
+    Code.CELL_API_FAILED: Meaning(
+        502, "The cell's API did not take the call", "Check CELL_BACKUP_CELL_API_URL and the cell's API."
+    ),
     Code.ARCHIVE_DAMAGED: Meaning(422, "Archive is damaged", "Use another backup; this one cannot be trusted."),
     Code.ARCHIVE_TRUNCATED: Meaning(422, "Archive is cut off", "Copy the file again, or use another backup."),
     Code.ARCHIVE_FOREIGN: Meaning(422, "Not an archive of this service", "Check that this is the right file."),
     Code.ARCHIVE_TOO_NEW: Meaning(422, "Archive is of a newer format", "Update cell-backup and try again."),
-    Code.ARCHIVE_HOSTILE: Meaning(422, "Archive asks for too much", "Don't trust where this file came from."),
+    Code.ARCHIVE_HOSTILE: Meaning(422, "Archive is hostile", "Don't trust where this file came from."),
     Code.DISK_FULL: Meaning(507, "Disk is full", "Free space in the backup directory and back up again."),
     Code.WRITE_FAILED: Meaning(500, "Archive could not be written", "Check the disk that holds the backup directory."),
     Code.NOTHING_TO_SAVE: Meaning(
         422, "Nothing could be saved", "Every chosen component and volume failed or is empty; see their errors."
+    ),
+    Code.NOTHING_TO_RESTORE: Meaning(
+        422, "Nothing could be restored", "The archive holds nothing of what was chosen; look at its contents."
+    ),
+    Code.SPACE_MISSING: Meaning(
+        507, "Not enough space for a restore", "Free what the message says; nothing of the cell has changed."
+    ),
+    Code.PLAN_CONFLICT: Meaning(
+        409, "Something is in the way", "Move away what the message names; nothing of the cell has changed."
+    ),
+    Code.SAFETY_FAILED: Meaning(
+        500,
+        "What would be replaced could not be saved first",
+        "Mend what the message names, or restore with 'safety': 'none'; nothing of the cell has changed.",
+    ),
+    Code.SWAP_FAILED: Meaning(500, "A file could not be put in its place", "Check the disk and the rights of the cell."),
+    Code.ROLLBACK_FAILED: Meaning(
+        500, "The cell could not be put back", "Mend what the message names and restart the service, which tries again."
+    ),
+    Code.CELL_BUSY: Meaning(
+        409, "Another process changes this cell", "Wait until the other restore has ended, and ask again."
     ),
     Code.CANCELLED: Meaning(409, "Cancelled", "Somebody asked for it; start the job again if that was a mistake."),
     Code.WORKER_LOST: Meaning(

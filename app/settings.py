@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -51,9 +51,26 @@ class Settings(BaseSettings):
     lease_seconds: Annotated[float, Field(gt=1, description="A lease that is not renewed ends after this.")] = 30
     max_queued_jobs: Annotated[int, Field(ge=1, description="More waiting jobs than this are refused.")] = 100
     job_history: Annotated[int, Field(ge=1, description="How many ended jobs are remembered.")] = 1000
+    regenerate: Annotated[
+        Literal["builtin", "hook", "off"], Field(description="Who makes Caddyfile, Corefile and routing rules anew.")
+    ] = "builtin"
+    template_dir: Annotated[Path | None, Field(description="Templates here replace the shipped ones.")] = None
+    cell_api_url: Annotated[str | None, Field(description="The cell's own API, such as http://127.0.0.1:3000.")] = None
+    cell_api_token: Annotated[SecretStr | None, Field(description="Bearer token for the cell's own API.")] = None
+    cell_api_reload_path: Annotated[str, Field(description="POST here makes the cell's API read its files.")] = (
+        "/api/config/reload"
+    )
+    cell_api_apply_path: Annotated[str, Field(description="POST here makes the cell's API do step 8.")] = (
+        "/api/config/apply"
+    )
+    safety_days: Annotated[float, Field(gt=0, description="Safety archives of restores are removed after this.")] = 7
+    max_members: Annotated[int, Field(ge=1, description="An archive with more members is refused.")] = 5_000_000
+    max_expansion: Annotated[
+        int, Field(ge=1, description="An archive that unpacks to more times its size, and 64 GiB, is refused.")
+    ] = 200
     log_level: Annotated[str, Field(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
 
-    @field_validator("cell_root", "backup_dir", "state_dir", "layout_file")
+    @field_validator("cell_root", "backup_dir", "state_dir", "layout_file", "template_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from app.archive.dialects import Dialect
+
 
 class ContainerState(StrEnum):
     """Name the states this service tells apart; `stopped` is every state in which nothing runs."""
@@ -16,9 +18,10 @@ class ContainerState(StrEnum):
 
 
 class Way(StrEnum):
-    """Name how a volume was read: by `tar` in the container, or by the engine's archive endpoint."""
+    """Name how a volume is read or written: `tar` in its container, in a helper beside it, or the archive endpoint."""
 
     EXEC = "exec"
+    HELPER = "helper"
     ARCHIVE = "archive"
 
 
@@ -91,6 +94,47 @@ class VolumeStream(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class WriteEnd:
+    """Say how writing a volume ended well: tar's exit code (None: archive endpoint) and what it complained about."""
+
+    exit_code: int | None
+    warnings: tuple[str, ...] = ()
+
+
+class VolumeSink(Protocol):
+    """Take one volume as a tar stream with relative names (`./…`); write it in a thread, then ask how it ended."""
+
+    @property
+    def way(self) -> Way:
+        """Say how the volume is written."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Say which tar headers the other side understands."""
+
+    @property
+    def loses(self) -> str | None:
+        """Say what of a file this way does not carry, though the stream may have it; None where it carries all."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Hand over all of the data, blocking.
+
+        Raises PartError: STREAM_CUT where the connection broke or tar has ended (ask `end` for its words),
+        STREAM_STALLED where nothing was taken for too long, TAR_FAILED where `abort` was called.
+        """
+
+    def abort(self) -> None:
+        """End a blocked `write` from any thread; safe to call at any time, more than once."""
+
+    async def end(self) -> WriteEnd:
+        """Say that the stream is over and how the write ended; call it once everything was written, or `write` raised.
+
+        Raises PartError with tar's own words: TAR_FAILED, VOLUME_FULL, VOLUME_MISSING, STREAM_CUT where the engine
+        does not know how it ended.
+        """
+
+
 class Engine(Protocol):
     """Do what a backup needs of the engine; every method raises PartError, ENGINE_UNREACHABLE where it is away."""
 
@@ -113,11 +157,31 @@ class Engine(Protocol):
         every busybox can); the reader drops those that still come.
         """
 
+    def write_volume(self, container: str, path: str, *, empty: bool) -> AbstractAsyncContextManager[VolumeSink]:
+        """Open a volume for writing; leaving the block ends the process in the container, whatever happened.
+
+        With `empty`, what is in the directory is removed first, the directory itself stays (it may be a mount point).
+        A running container is written to by its own tar. One that is stopped or paused, or has no tar, by a helper
+        container that shares its mounts, made of an image that has a tar and removed afterwards; where that cannot be
+        had, by the archive endpoint. Raises PartError: CONTAINER_MISSING, VOLUME_MISSING, VOLUME_NOT_EMPTIED.
+        """
+
+    async def free_space(self, container: str, path: str) -> int | None:
+        """Give the free bytes on the disk below a path, by `df` in the container; None where that can't be had."""
+
+    async def signal(self, container: str, name: str) -> None:
+        """Send a signal such as `USR1` to the main process of a running container."""
+
+    async def sweep_helpers(self) -> list[str]:
+        """Remove helper containers that a dead process left behind; give their names."""
+
     async def measure(self, container: str, path: str) -> int | None:
         """Estimate the bytes below a path with `du` in the container; None where that can't be had."""
 
-    async def run(self, container: str, command: Sequence[str], *, timeout_seconds: float) -> CommandResult:
-        """Run a command in a running container; HOOK_TIMEOUT where it does not end in time (it is ended then)."""
+    async def run(
+        self, container: str, command: Sequence[str], *, timeout_seconds: float, stdin: bytes | None = None
+    ) -> CommandResult:
+        """Run a command in a running container, with `stdin` on its standard input; HOOK_TIMEOUT where it does not end in time (it is ended then)."""
 
     async def pause(self, container: str) -> None:
         """Pause a running container; one that is paused already is left as it is."""

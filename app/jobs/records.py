@@ -13,6 +13,7 @@ class JobKind(StrEnum):
 
     BACKUP = "backup"
     VERIFY = "verify"
+    RESTORE = "restore"
 
 
 class JobState(StrEnum):
