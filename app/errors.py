@@ -221,7 +221,9 @@ MEANINGS: dict[Code, Meaning] = {
         "What would be replaced could not be saved first",
         "Mend what the message names, or restore with 'safety': 'none'; nothing of the cell has changed.",
     ),
-    Code.SWAP_FAILED: Meaning(500, "A file could not be put in its place", "Check the disk and the rights of the cell."),
+    Code.SWAP_FAILED: Meaning(
+        500, "A file could not be put in its place", "Check the disk and the rights of the cell."
+    ),
     Code.ROLLBACK_FAILED: Meaning(
         500, "The cell could not be put back", "Mend what the message names and restart the service, which tries again."
     ),
@@ -253,7 +255,11 @@ class BackupError(Exception):
 
 
 class InputError(BackupError):
-    """Refuse a request that cannot be served as it stands."""
+    """Refuse a request that cannot be served as it stands; `job_id` is that of the job that is in the way."""
+
+    def __init__(self, code: Code, message: str, *, hint: str | None = None, job_id: str | None = None) -> None:
+        super().__init__(code, message, hint=hint)
+        self.job_id = job_id
 
 
 class UnavailableError(BackupError):

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from typing_extensions import override
 
 from app import __version__
-from app.api import backups, catalog, docs, health, jobs, reading
+from app.api import backups, catalog, docs, health, jobs, reading, restores
 from app.api.auth import load_token
 from app.api.middleware import MAX_BODY, BodyLimit, LastResort, RequestLog, SecurityHeaders
 from app.api.problems import add_handlers
@@ -59,6 +59,7 @@ def create_app(settings: Settings, *, resources: Resources | None = None) -> Fas
         health.public,
         health.router,
         backups.router,
+        restores.router,
         reading.router,
         catalog.router,
         jobs.router,

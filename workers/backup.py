@@ -1,5 +1,6 @@
 """The backup job: plan, components, volumes, close, publish."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -31,6 +32,11 @@ async def backup(run: JobRun) -> Ending:
     lock = await _take_lock(run)
     with run.stage(Stage.PLAN):
         plan = await plan_backup(run)
+    return await save(run, plan, lock)
+
+
+async def save(run: JobRun, plan: BackupPlan, lock: Lock | None, *, expires_at: datetime | None = None) -> Ending:
+    """Write what is planned into one archive and publish it; `expires_at` says when it may be removed by rule."""
     settings, job = run.tools.settings, run.job
     async with run.threads.managed(run.tools.store.create(job.backup_id, encrypted=lock is not None)) as archive:
         writing = archive_writer(archive.write, settings.archives_dir, lock=lock, gzip_level=settings.gzip_level)
@@ -43,7 +49,8 @@ async def backup(run: JobRun) -> Ending:
                 await run.threads.run(writer.finish, manifest)
         with run.stage(Stage.PUBLISH):
             await run.check_may_publish()
-            return await run.threads.run(_publish, run, archive, _entry(run, plan, manifest))
+            entry = replace(_entry(run, plan, manifest), expires_at=expires_at)
+            return await run.threads.run(_publish, run, archive, entry)
 
 
 async def _take_lock(run: JobRun) -> Lock | None:
@@ -51,7 +58,7 @@ async def _take_lock(run: JobRun) -> Lock | None:
     line = run.job.request.get("envelope")
     if line is None:
         return None
-    return Lock(parse_envelope(line), await run.tools.jobs.secrets.take(run.job.job_id))
+    return Lock(parse_envelope(line), await run.tools.jobs.secrets.open(run.job.job_id))
 
 
 async def _save_parts(run: JobRun, writer: ArchiveWriter, plan: BackupPlan) -> None:

@@ -20,7 +20,7 @@ async def verify_archive(run: JobRun) -> Ending:
     """Prove an archive whole; one that is damaged makes the job fail and is marked in the catalog."""
     store, backup_id = run.tools.store, run.job.backup_id
     entry = await run.threads.run(store.get, backup_id)
-    data_key = await run.tools.jobs.secrets.take(run.job.job_id) if entry.encrypted else None
+    data_key = await run.tools.jobs.secrets.open(run.job.job_id) if entry.encrypted else None
     run.progress.total = sum(result.bytes for result in entry.parts) or None
     try:
         with run.stage(Stage.READ):

@@ -9,7 +9,7 @@ from fastapi import Body, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.api.auth import guarded_router
-from app.api.choice import check_choice
+from app.api.choice import Name, check_choice
 from app.api.passphrases import Passphrase, lock
 from app.api.problems import problems
 from app.api.resources import Given
@@ -29,7 +29,6 @@ def _one_line(text: str) -> str:
 
 
 Label = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
-Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class BackupRequest(BaseModel):

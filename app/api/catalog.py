@@ -41,6 +41,7 @@ BACKUP_EXAMPLE: dict[str, Any] = {
     ],
     "warnings": [],
     "verified": {"at": "2026-11-23T02:05:00Z", "ok": True, "code": None, "message": None},
+    "expires_at": None,
 }
 
 
@@ -75,6 +76,7 @@ class BackupModel(BaseModel):
     parts: Annotated[list[PartModel], Field(description="Components and volumes.")]
     warnings: list[str]
     verified: VerificationModel | None
+    expires_at: Annotated[datetime | None, Field(description="When it is removed by rule; null: never.")]
 
     @classmethod
     def of(cls, entry: Entry) -> "BackupModel":
@@ -95,6 +97,7 @@ class BackupModel(BaseModel):
             parts=[PartModel.of(part) for part in entry.parts],
             warnings=list(entry.warnings),
             verified=None if entry.verified is None else VerificationModel.model_validate(entry.verified),
+            expires_at=entry.expires_at,
         )
 
 
@@ -236,7 +239,7 @@ async def get_backup(given: Given, backup_id: BackupId) -> BackupModel:
     summary="Delete a backup",
     description=(
         "Removes the archive and what is noted about it. There is no way back, so the last archive that has been "
-        "verified is not removed."
+        "verified is not removed, and neither is one that a job works on: its `job_id` is in the answer."
     ),
     responses=problems(
         Code.BACKUP_NOT_FOUND,
@@ -253,6 +256,8 @@ async def get_backup(given: Given, backup_id: BackupId) -> BackupModel:
 async def delete_backup(given: Given, backup_id: BackupId) -> None:
     """Remove one archive."""
     for job in await given.jobs.store.active():
-        if job.backup_id == backup_id:
-            raise InputError(Code.BACKUP_IN_USE, f"Job {job.job_id} ({job.kind}, {job.state}) works on it.")
+        # what a restore saved before it changed anything is what puts the cell back
+        if backup_id in {job.backup_id, (job.result or {}).get("safety_backup_id")}:
+            message = f"Job {job.job_id} ({job.kind}, {job.state}) works on it."
+            raise InputError(Code.BACKUP_IN_USE, message, job_id=job.job_id)
     await asyncio.to_thread(given.store.remove, backup_id)

@@ -15,14 +15,14 @@ from app.api.problems import Problem
 
 TITLE = "cell-backup"
 _DESCRIPTION = """\
-Saves a Personal Internet Cell, live data volumes included, into one archive.
+Saves a Personal Internet Cell, live data volumes included, into one archive and brings it back.
 
 Everything below `/api`, and `/ready`, wants the token as `Authorization: Bearer <token>`. Long work is queued: a POST
 answers 202 with the address of a job, which tells how far it is and how it ended. Every error is a problem document
 (RFC 9457) whose `code` never changes its meaning and whose `hint` says what to do.
 """
 _TAGS = [
-    {"name": "backups", "description": "Make archives, look at them, take them away."},
+    {"name": "backups", "description": "Make archives, look at them, bring the cell back from them, take them away."},
     {"name": "jobs", "description": "Follow and stop what was queued."},
     {"name": "health", "description": "For monitors."},
 ]

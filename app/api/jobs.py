@@ -9,8 +9,9 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import guarded_router
+from app.api.job_examples import JOB_EXAMPLE, JOB_EXAMPLES
 from app.api.parts import FaultModel, PartModel
-from app.api.problems import problems
+from app.api.problems import EXAMPLE_JOB_ID, problems
 from app.api.resources import Given, Resources
 from app.errors import MEANINGS, Code, InputError
 from app.jobs.lost import settled
@@ -19,33 +20,6 @@ from app.jobs.records import Job, JobFault, JobKind, JobState
 router = guarded_router(prefix="/api/jobs", tag="jobs")
 
 _ID = re.compile(r"[0-9a-f]{32}")
-_EXAMPLE_ID = "3f0c7e5a9d1b4c52b6a1f20d8e7c9a44"
-_PART_EXAMPLE = {"kind": "component", "name": "vault", "outcome": "succeeded", "files": 12, "bytes": 40960}
-JOB_EXAMPLE: dict[str, Any] = {
-    "job_id": _EXAMPLE_ID,
-    "kind": "backup",
-    "state": "running",
-    "backup_id": "backup-20261123-020000-9f2c1a",
-    "stage": "volumes",
-    "progress": {
-        "percent": 41.5,
-        "bytes_done": 230686720,
-        "bytes_total": 555745280,
-        "estimated": True,
-        "files_done": 10342,
-        "current": "mail/mailboxes",
-        "rate": 98566144.0,
-        "eta_seconds": 3.3,
-    },
-    "components": [_PART_EXAMPLE],
-    "warnings": [],
-    "error": None,
-    "result": None,
-    "created_at": "2026-11-23T02:00:00Z",
-    "started_at": "2026-11-23T02:00:00.350Z",
-    "finished_at": None,
-    "cancel_requested": False,
-}
 
 
 class ProgressModel(BaseModel):
@@ -77,7 +51,10 @@ class JobModel(BaseModel):
     components: Annotated[list[PartModel], Field(description="Components and volumes, in the order of the archive.")]
     warnings: list[str]
     error: Annotated[FaultModel | None, Field(description="Why the job failed.")]
-    result: Annotated[dict[str, Any] | None, Field(description="What a job that has ended gives back.")]
+    result: Annotated[
+        dict[str, Any] | None,
+        Field(description="What the job gives back; of a restore its steps, while it runs, and what it planned."),
+    ]
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -113,7 +90,7 @@ class JobList(BaseModel):
     total: Annotated[int, Field(description="How many there are in all.")]
 
 
-JobId = Annotated[str, Path(description="Id of a job, as its 202 answer gave it.", examples=[_EXAMPLE_ID])]
+JobId = Annotated[str, Path(description="Id of a job, as its 202 answer gave it.", examples=[EXAMPLE_JOB_ID])]
 
 
 @router.get(
@@ -150,7 +127,10 @@ async def _page_in(given: Resources, state: JobState, limit: int, offset: int) -
     operation_id="get_job",
     summary="Show a job",
     description="State, stage, live progress and outcome of one job: poll this until `state` is an end state.",
-    responses=problems(Code.JOB_NOT_FOUND, Code.INVALID_REQUEST, Code.REDIS_UNAVAILABLE),
+    responses={
+        200: {"content": {"application/json": {"examples": JOB_EXAMPLES}}},
+        **problems(Code.JOB_NOT_FOUND, Code.INVALID_REQUEST, Code.REDIS_UNAVAILABLE),
+    },
 )
 async def get_job(given: Given, job_id: JobId) -> JobModel:
     """Show one job."""
@@ -163,8 +143,8 @@ async def get_job(given: Given, job_id: JobId) -> JobModel:
     operation_id="cancel_job",
     summary="Cancel a job",
     description=(
-        "A job that still waits is cancelled at once; one that runs stops at its next step and leaves no archive "
-        "behind. The answer is the job as it stands now."
+        "A job that still waits is cancelled at once; one that runs stops at its next step: a backup leaves no archive "
+        "behind, a restore puts everything back. The answer is the job as it stands now."
     ),
     responses=problems(Code.JOB_NOT_FOUND, Code.JOB_FINISHED, Code.INVALID_REQUEST, Code.REDIS_UNAVAILABLE),
 )

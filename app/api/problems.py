@@ -10,11 +10,13 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from app.errors import MEANINGS, BackupError, Code
+from app.errors import MEANINGS, BackupError, Code, InputError
 
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "cell_backup.request_id"
+EXAMPLE_JOB_ID = "3f0c7e5a9d1b4c52b6a1f20d8e7c9a44"
 _SHOWN_ERRORS = 3
+_ABOUT_A_JOB = {Code.RESTORE_RUNNING, Code.BACKUP_IN_USE}
 _BY_STATUS = {
     400: Code.INVALID_JSON,
     404: Code.NOT_FOUND,
@@ -41,9 +43,17 @@ class Problem(BaseModel):
     code: Annotated[Code, Field(description="Stable name of the kind of problem.")]
     hint: Annotated[str, Field(description="What to do about it.")]
     instance: Annotated[str | None, Field(description="Identifies this one answer; the log has the same id.")] = None
+    job_id: Annotated[str | None, Field(description="Only where a job is in the way: its id.")] = None
 
 
-def problem(code: Code, detail: str | None = None, *, hint: str | None = None, instance: str | None = None) -> Problem:
+def problem(
+    code: Code,
+    detail: str | None = None,
+    *,
+    hint: str | None = None,
+    instance: str | None = None,
+    job_id: str | None = None,
+) -> Problem:
     """Make the document for one code."""
     meaning = MEANINGS[code]
     return Problem(
@@ -54,6 +64,7 @@ def problem(code: Code, detail: str | None = None, *, hint: str | None = None, i
         code=code,
         hint=meaning.hint if hint is None else hint,
         instance=instance,
+        job_id=job_id,
     )
 
 
@@ -64,12 +75,12 @@ def answer(
     *,
     hint: str | None = None,
     headers: Mapping[str, str] | None = None,
+    job_id: str | None = None,
 ) -> JSONResponse:
     """Answer a request with a problem document; its instance is the request's id."""
-    document = problem(code, detail, hint=hint, instance=f"urn:uuid:{scope[REQUEST_ID]}")
-    return JSONResponse(
-        document.model_dump(mode="json"), status_code=document.status, headers=headers, media_type=MEDIA_TYPE
-    )
+    document = problem(code, detail, hint=hint, instance=f"urn:uuid:{scope[REQUEST_ID]}", job_id=job_id)
+    content = document.model_dump(mode="json", exclude_none=True)
+    return JSONResponse(content, status_code=document.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -82,7 +93,8 @@ def add_handlers(app: FastAPI) -> None:
 async def _on_backup_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, BackupError)
     headers = {"WWW-Authenticate": 'Bearer realm="cell-backup"'} if error.code is Code.UNAUTHORIZED else None
-    return answer(request.scope, error.code, error.message, hint=error.hint, headers=headers)
+    job_id = error.job_id if isinstance(error, InputError) else None
+    return answer(request.scope, error.code, error.message, hint=error.hint, headers=headers, job_id=job_id)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -134,4 +146,6 @@ def _response(codes: Sequence[Code]) -> dict[str, Any]:
 
 
 def _example(code: Code) -> dict[str, Any]:
-    return {"summary": MEANINGS[code].title, "value": problem(code).model_dump(mode="json", exclude_none=True)}
+    job_id = EXAMPLE_JOB_ID if code in _ABOUT_A_JOB else None
+    document = problem(code, job_id=job_id)
+    return {"summary": document.title, "value": document.model_dump(mode="json", exclude_none=True)}

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.problems import EXAMPLE_JOB_ID
 from app.api.resources import Resources
 from app.errors import BackupError
 from app.jobs.records import Job, JobFault, JobKind, JobState
@@ -21,9 +22,9 @@ class Accepted(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "job_id": "3f0c7e5a9d1b4c52b6a1f20d8e7c9a44",
+                "job_id": EXAMPLE_JOB_ID,
                 "backup_id": "backup-20261123-020000-9f2c1a",
-                "status_url": "/api/jobs/3f0c7e5a9d1b4c52b6a1f20d8e7c9a44",
+                "status_url": f"/api/jobs/{EXAMPLE_JOB_ID}",
             }
         }
     )
@@ -50,9 +51,14 @@ def new_job(kind: JobKind, backup_id: str, request: dict[str, Any]) -> Job:
     )
 
 
-async def submit(given: Resources, job: Job, data_key: bytes | None, response: Response) -> Accepted:
-    """Queue the job and say where to follow it; what fails on the way leaves neither a secret nor a waiting record."""
-    async with _sealed(given, job, data_key), _recorded(given, job):
+async def submit(
+    given: Resources, job: Job, secret: bytes | None, response: Response, *, sole: bool = False
+) -> Accepted:
+    """Queue the job and say where to follow it; what fails on the way leaves neither a secret nor a waiting record.
+
+    Raises InputError QUEUE_FULL, and RESTORE_RUNNING for a job that is `sole` but has another one before it.
+    """
+    async with _sealed(given, job, secret), _recorded(given, job, sole=sole):
         await given.jobs.queue.enqueue(job)
     status_url = f"/api/jobs/{job.job_id}"
     response.headers["Location"] = status_url
@@ -60,12 +66,12 @@ async def submit(given: Resources, job: Job, data_key: bytes | None, response: R
 
 
 @asynccontextmanager
-async def _sealed(given: Resources, job: Job, data_key: bytes | None) -> AsyncIterator[None]:
-    if data_key is None:
+async def _sealed(given: Resources, job: Job, secret: bytes | None) -> AsyncIterator[None]:
+    if secret is None:
         yield
         return
     try:
-        await given.jobs.secrets.seal(job.job_id, data_key)
+        await given.jobs.secrets.seal(job.job_id, secret)
         yield
     except BaseException:
         await given.jobs.secrets.drop(job.job_id)
@@ -73,8 +79,8 @@ async def _sealed(given: Resources, job: Job, data_key: bytes | None) -> AsyncIt
 
 
 @asynccontextmanager
-async def _recorded(given: Resources, job: Job) -> AsyncIterator[None]:
-    await given.jobs.store.create(job, max_queued=given.settings.max_queued_jobs)
+async def _recorded(given: Resources, job: Job, *, sole: bool) -> AsyncIterator[None]:
+    await given.jobs.store.create(job, max_queued=given.settings.max_queued_jobs, sole=sole)
     try:
         yield
     except BackupError as error:

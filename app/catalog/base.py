@@ -1,6 +1,6 @@
 """What this service wants of the place that holds the archives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ class Entry:
     """Describe one archive as far as that can be told without its passphrase.
 
     An archive without a sidecar (copied in by hand, or a cell's own `make backup`) has `described=False`: then only
-    id, file name, size, time and encryption are known.
+    id, file name, size, time and encryption are known. One that has `expires_at` is removed by rule after that time.
     """
 
     backup_id: str
@@ -43,6 +43,7 @@ class Entry:
     parts: tuple[PartResult, ...] = ()
     warnings: tuple[str, ...] = ()
     verified: Verification | None = None
+    expires_at: datetime | None = None
 
 
 class NewArchive(Protocol):
@@ -79,6 +80,13 @@ class Store(Protocol):
 
     def remove(self, backup_id: str) -> None:
         """Remove archive and sidecar; raises as `get` does, and InputError BACKUP_LAST_VERIFIED."""
+
+    def remove_expired(self, now: datetime, *, keep: Collection[str] = ()) -> list[str]:
+        """Remove every archive whose `expires_at` has passed; give the ids removed, oldest first.
+
+        Those in `keep` stay (for archives that a job works on), and so does the last archive that verified. Raises
+        JobError where the directory cannot be read or written.
+        """
 
     def record_verification(self, backup_id: str, verification: Verification) -> Entry:
         """Note in the sidecar how a verification ended; an archive without a sidecar gets one."""

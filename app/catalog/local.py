@@ -8,7 +8,7 @@ import re
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import BinaryIO
 from app.archive.storage import write_all, writing
 from app.catalog.base import Entry, Verification
 from app.catalog.names import SIDECAR, check_backup_id, file_name, split_file_name, time_in_name
-from app.catalog.removal import check_removable
+from app.catalog.reading import missing, reading
+from app.catalog.removal import check_removable, remove_expired
 from app.catalog.sidecar import dump_sidecar, load_sidecar
-from app.errors import Code, InputError, JobError
+from app.errors import Code, JobError
 
 _PARTIAL = ".partial"
 _OWN_PARTIAL = re.compile(r"\..+(\.tar\.gz|\.tar\.gz\.age|\.json\.[^.]+)\.partial")
@@ -46,7 +47,7 @@ class LocalStore:
 
     def entries(self) -> list[Entry]:
         """List all archives, newest first."""
-        with _reading(self._directory):
+        with reading(self._directory):
             try:
                 names = [path.name for path in self._directory.iterdir()]
             except (FileNotFoundError, NotADirectoryError):
@@ -61,7 +62,7 @@ class LocalStore:
             entry = self._entry(file_name(backup_id, encrypted=encrypted))
             if entry is not None:
                 return entry
-        raise _missing(backup_id)
+        raise missing(backup_id)
 
     def path(self, backup_id: str) -> Path:
         """Give the archive's file; raises as `get` does."""
@@ -70,11 +71,11 @@ class LocalStore:
     def open(self, backup_id: str) -> BinaryIO:
         """Open the archive's file for reading; raises as `get` does, and JobError FILE_UNREADABLE."""
         path = self.path(backup_id)
-        with _reading(path):
+        with reading(path):
             try:
                 return path.open("rb")
             except FileNotFoundError as error:
-                raise _missing(backup_id) from error
+                raise missing(backup_id) from error
 
     def remove(self, backup_id: str) -> None:
         """Remove archive and sidecar; raises as `get` does, and InputError BACKUP_LAST_VERIFIED."""
@@ -85,6 +86,10 @@ class LocalStore:
                 path.unlink(missing_ok=True)
                 self._sidecar(backup_id).unlink(missing_ok=True)
                 _sync_directory(self._directory)
+
+    def remove_expired(self, now: datetime, *, keep: Collection[str] = ()) -> list[str]:
+        """Remove every archive whose time has passed, but none of `keep`; give the ids removed."""
+        return remove_expired(self, now, keep)
 
     def record_verification(self, backup_id: str, verification: Verification) -> Entry:
         """Note in the sidecar how a verification ended; an archive without a sidecar gets one."""
@@ -98,7 +103,7 @@ class LocalStore:
 
     def sweep(self) -> list[str]:
         """Remove what unfinished writers left behind; give the names removed."""
-        with _reading(self._directory):
+        with reading(self._directory):
             if not self._directory.is_dir():
                 return []
             left = [path for path in self._directory.iterdir() if _OWN_PARTIAL.fullmatch(path.name)]
@@ -116,7 +121,7 @@ class LocalStore:
             return None
         backup_id, encrypted = told
         path = self._directory / name
-        with _reading(path):
+        with reading(path):
             try:
                 facts = path.stat()
             except OSError as error:
@@ -188,24 +193,12 @@ class PartialArchive:
         self._file.close()
 
 
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise JobError(Code.FILE_UNREADABLE, f"{path} cannot be read: {error.strerror or error}.") from error
-
-
 def _as_found(entry: Entry, size: int) -> Entry:
     """Give the entry as its file is now; one that has another size than was written says so."""
     if size == entry.size:
         return entry
     words = f"The file has {size} bytes, but {entry.size} were written: it was cut or replaced."
     return replace(entry, size=size, warnings=(*entry.warnings, words))
-
-
-def _missing(backup_id: str) -> InputError:
-    return InputError(Code.BACKUP_NOT_FOUND, f"There is no backup '{backup_id}'.")
 
 
 def _write_sidecar(path: Path, entry: Entry) -> None:

@@ -3,17 +3,19 @@
 import hashlib
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from app.archive.storage import writing
 from app.catalog.base import Entry, Verification
 from app.catalog.names import check_backup_id, file_name
-from app.catalog.removal import check_removable
-from app.errors import Code, InputError, JobError
+from app.catalog.reading import missing
+from app.catalog.removal import check_removable, remove_expired
+from app.errors import Code, JobError
 
 
 class MemoryArchive:
@@ -88,6 +90,10 @@ class MemoryStore:
         check_removable(backup_id, self.entries())
         del self._held[backup_id]
 
+    def remove_expired(self, now: datetime, *, keep: Collection[str] = ()) -> list[str]:
+        """Remove every archive whose time has passed, but none of `keep`; give the ids removed."""
+        return remove_expired(self, now, keep)
+
     def record_verification(self, backup_id: str, verification: Verification) -> Entry:
         """Note how a verification ended; raises as `get` does."""
         entry, archive = self._find(backup_id)
@@ -103,4 +109,4 @@ class MemoryStore:
         try:
             return self._held[check_backup_id(backup_id)]
         except KeyError as error:
-            raise InputError(Code.BACKUP_NOT_FOUND, f"There is no backup '{backup_id}'.") from error
+            raise missing(backup_id) from error

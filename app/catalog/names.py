@@ -15,10 +15,15 @@ _STAMP = re.compile(r"(\d{8}-\d{6})")
 
 def check_backup_id(backup_id: str) -> str:
     """Give the id back; InputError INVALID_BACKUP_ID where it could be anything but the name of an archive."""
-    if not _BACKUP_ID.fullmatch(backup_id):
+    if not is_backup_id(backup_id):
         shown = backup_id[:40].encode("unicode_escape").decode()
         raise InputError(Code.INVALID_BACKUP_ID, f"'{shown}' cannot be the id of a backup.")
     return backup_id
+
+
+def is_backup_id(name: str) -> bool:
+    """Tell whether a name can be the id of an archive."""
+    return _BACKUP_ID.fullmatch(name) is not None
 
 
 def new_backup_id(now: datetime) -> str:
@@ -35,7 +40,7 @@ def split_file_name(name: str) -> tuple[str, bool] | None:
     """Give id and encryption out of a file's name; None where it is no archive."""
     for ending, encrypted in ((ENCRYPTED, True), (PLAIN, False)):
         backup_id = name.removesuffix(ending)
-        if backup_id != name and _BACKUP_ID.fullmatch(backup_id):
+        if backup_id != name and is_backup_id(backup_id):
             return backup_id, encrypted
     return None
 

@@ -18,4 +18,5 @@ def load_sidecar(raw: bytes) -> Entry | None:
         entry = _ENTRY.validate_json(raw)
     except ValidationError:
         return None
-    return entry if entry.created_at.tzinfo is not None else None
+    moments = (entry.created_at, entry.expires_at)
+    return None if any(moment is not None and moment.tzinfo is None for moment in moments) else entry

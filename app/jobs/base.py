@@ -10,8 +10,12 @@ from app.jobs.records import Job
 class JobStore(Protocol):
     """Keep job records."""
 
-    async def create(self, job: Job, *, max_queued: int) -> None:
-        """Write a new queued record; raise InputError(QUEUE_FULL) where `max_queued` jobs wait already."""
+    async def create(self, job: Job, *, max_queued: int, sole: bool = False) -> None:
+        """Write a new queued record; raise InputError(QUEUE_FULL) where `max_queued` jobs wait already.
+
+        Of the jobs of one kind that are made `sole`, one at a time is queued or running: a second one is refused with
+        InputError(RESTORE_RUNNING), which has the `job_id` of the first.
+        """
 
     async def get(self, job_id: str) -> Job | None:
         """Give the record, or None."""
@@ -77,8 +81,8 @@ class SecretBox(Protocol):
     async def seal(self, job_id: str, secret: bytes) -> None:
         """Keep the secret for one job, encrypted under the instance key."""
 
-    async def take(self, job_id: str) -> bytes:
-        """Give the secret back once and forget it; raise JobError(SECRET_GONE) where it is not there."""
+    async def open(self, job_id: str) -> bytes:
+        """Give the secret, which stays until it is dropped; raise JobError(SECRET_GONE) where it is not there."""
 
     async def drop(self, job_id: str) -> None:
         """Forget the secret, if it is there."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from app.errors import Code, InputError, JobError
 from app.jobs.base import Lease
-from app.jobs.records import Job, JobState
+from app.jobs.records import Job, JobKind, JobState
+from app.jobs.refusals import in_the_way, secret_gone
 
 
 class MemoryJobStore:
@@ -16,17 +17,24 @@ class MemoryJobStore:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
+        self._sole: dict[JobKind, str] = {}
 
-    async def create(self, job: Job, *, max_queued: int) -> None:
-        """Write a new queued record; raise InputError(QUEUE_FULL), or JobError(INTERNAL) where the id is taken."""
+    async def create(self, job: Job, *, max_queued: int, sole: bool = False) -> None:
+        """Write a new queued record; raise InputError, or JobError(INTERNAL) where the id is taken."""
         if job.state is not JobState.QUEUED:
             raise JobError(Code.INTERNAL, f"Job {job.job_id} is {job.state}; a new record is queued.")
         known = self._jobs.get(job.job_id)
         if known is not None and known != job:
             raise JobError(Code.INTERNAL, f"Job id {job.job_id} is taken.")
-        if known is None and sum(job.state is JobState.QUEUED for job in self._jobs.values()) >= max_queued:
+        if known is not None:
+            return
+        if sole and job.kind in self._sole:
+            raise in_the_way(job, self._sole[job.kind])
+        if sum(job.state is JobState.QUEUED for job in self._jobs.values()) >= max_queued:
             raise InputError(Code.QUEUE_FULL, f"{max_queued} jobs wait already.")
         self._jobs[job.job_id] = job
+        if sole:
+            self._sole[job.kind] = job.job_id
 
     async def get(self, job_id: str) -> Job | None:
         """Give the record, or None."""
@@ -47,6 +55,8 @@ class MemoryJobStore:
             raise InputError(Code.JOB_NOT_FOUND, f"There is no job {job.job_id}.")
         if not known.state.ended:
             self._jobs[job.job_id] = replace(job, cancel_requested=job.cancel_requested or known.cancel_requested)
+            if job.state.ended and self._sole.get(job.kind) == job.job_id:
+                del self._sole[job.kind]
 
     async def request_cancel(self, job_id: str) -> Job | None:
         """Mark the job as to be cancelled and give its record as it is now; None where there is no such job."""
@@ -158,13 +168,12 @@ class MemorySecretBox:
         """Keep the secret for one job."""
         self._secrets[job_id] = secret
 
-    async def take(self, job_id: str) -> bytes:
-        """Give the secret back once and forget it; raise JobError(SECRET_GONE) where it is not there."""
+    async def open(self, job_id: str) -> bytes:
+        """Give the secret, which stays until it is dropped; raise JobError(SECRET_GONE) where it is not there."""
         try:
-            return self._secrets.pop(job_id)
+            return self._secrets[job_id]
         except KeyError as error:
-            message = f"The passphrase of job {job_id} was taken already, or waited too long."
-            raise JobError(Code.SECRET_GONE, message) from error
+            raise secret_gone(job_id) from error
 
     async def drop(self, job_id: str) -> None:
         """Forget the secret, if it is there."""

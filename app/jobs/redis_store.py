@@ -4,6 +4,7 @@
 `<namespace>:jobs`      every id, sorted by creation
 `<namespace>:active`    the ids that are queued or running, sorted by creation
 `<namespace>:queued`    the ids that are queued
+`<namespace>:sole`      hash: kind -> the id that is queued or running, of jobs that go one at a time
 
 Every change is one script, so two processes never see half of one; each script comes out the same when run twice.
 """
@@ -17,27 +18,34 @@ from app.errors import Code, InputError, JobError
 from app.jobs.codec import decode_job, encode_job
 from app.jobs.connection import RedisLink
 from app.jobs.records import Job, JobState
+from app.jobs.refusals import in_the_way
 
-# KEYS: job, jobs, active, queued; ARGV: id, record, state, score, most queued
+# KEYS: job, jobs, active, queued, sole; ARGV: id, record, state, score, most queued, kind where it is sole
 CREATE = """
 local known = redis.call('hget', KEYS[1], 'record')
 if known then return known == ARGV[2] and 'ok' or 'taken' end
+local other = ARGV[6] ~= '' and redis.call('hget', KEYS[5], ARGV[6])
+if other then return 'after ' .. other end
 if redis.call('scard', KEYS[4]) >= tonumber(ARGV[5]) then return 'full' end
 redis.call('hset', KEYS[1], 'record', ARGV[2], 'state', ARGV[3], 'ended', '0')
 redis.call('zadd', KEYS[2], ARGV[4], ARGV[1])
 redis.call('zadd', KEYS[3], ARGV[4], ARGV[1])
 redis.call('sadd', KEYS[4], ARGV[1])
+if ARGV[6] ~= '' then redis.call('hset', KEYS[5], ARGV[6], ARGV[1]) end
 return 'ok'
 """
 
-# KEYS: job, active, queued; ARGV: id, record, state, ended, cancel
+# KEYS: job, active, queued, sole; ARGV: id, record, state, ended, cancel, kind
 UPDATE = """
 local ended = redis.call('hget', KEYS[1], 'ended')
 if not ended then return 'missing' end
 if ended == '1' then return 'ok' end
 redis.call('hset', KEYS[1], 'record', ARGV[2], 'state', ARGV[3], 'ended', ARGV[4])
 if ARGV[5] == '1' then redis.call('hset', KEYS[1], 'cancel', '1') end
-if ARGV[4] == '1' then redis.call('zrem', KEYS[2], ARGV[1]) end
+if ARGV[4] == '1' then
+  redis.call('zrem', KEYS[2], ARGV[1])
+  if redis.call('hget', KEYS[4], ARGV[6]) == ARGV[1] then redis.call('hdel', KEYS[4], ARGV[6]) end
+end
 if ARGV[3] == 'queued' then redis.call('sadd', KEYS[3], ARGV[1]) else redis.call('srem', KEYS[3], ARGV[1]) end
 return 'ok'
 """
@@ -72,14 +80,20 @@ class RedisJobStore:
         self._jobs = f"{namespace}:jobs"
         self._active = f"{namespace}:active"
         self._queued = f"{namespace}:queued"
+        self._sole = f"{namespace}:sole"
 
-    async def create(self, job: Job, *, max_queued: int) -> None:
-        """Write a new queued record; raise InputError(QUEUE_FULL), or JobError(INTERNAL) where the id is taken."""
+    async def create(self, job: Job, *, max_queued: int, sole: bool = False) -> None:
+        """Write a new queued record; raise InputError, or JobError(INTERNAL) where the id is taken."""
         if job.state is not JobState.QUEUED:
             raise JobError(Code.INTERNAL, f"Job {job.job_id} is {job.state}; a new record is queued.")
-        keys = [self._prefix + job.job_id, self._jobs, self._active, self._queued]
+        keys = [self._prefix + job.job_id, self._jobs, self._active, self._queued, self._sole]
         score = repr(job.created_at.timestamp())
-        answer = await self._link.evaluate(CREATE, keys, [job.job_id, encode_job(job), job.state, score, max_queued])
+        sole_kind = job.kind if sole else ""
+        answer: bytes = await self._link.evaluate(
+            CREATE, keys, [job.job_id, encode_job(job), job.state, score, max_queued, sole_kind]
+        )
+        if answer.startswith(b"after "):
+            raise in_the_way(job, answer.removeprefix(b"after ").decode())
         if answer == b"full":
             raise InputError(Code.QUEUE_FULL, f"{max_queued} jobs wait already.")
         if answer == b"taken":
@@ -108,9 +122,9 @@ class RedisJobStore:
 
     async def update(self, job: Job) -> None:
         """Replace the record; raise InputError(JOB_NOT_FOUND) where there is none."""
-        keys = [self._prefix + job.job_id, self._active, self._queued]
+        keys = [self._prefix + job.job_id, self._active, self._queued, self._sole]
         flags = [str(int(job.state.ended)), str(int(job.cancel_requested))]
-        answer = await self._link.evaluate(UPDATE, keys, [job.job_id, encode_job(job), job.state, *flags])
+        answer = await self._link.evaluate(UPDATE, keys, [job.job_id, encode_job(job), job.state, *flags, job.kind])
         if answer == b"missing":
             raise InputError(Code.JOB_NOT_FOUND, f"There is no job {job.job_id}.")
 

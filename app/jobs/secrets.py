@@ -1,13 +1,12 @@
 """Sealed secrets on Redis: Redis sees ciphertext only, the key stays in the state directory."""
 
 from datetime import timedelta
-from typing import Any
 
-from arq.connections import ArqRedis
 from cryptography.fernet import Fernet, InvalidToken
 
 from app.errors import Code, JobError
 from app.jobs.connection import RedisLink
+from app.jobs.refusals import secret_gone
 
 LIFETIME = timedelta(days=7)  # as long as a job may wait in the queue
 
@@ -25,20 +24,13 @@ class RedisSecretBox:
         token = self._key.encrypt(_label(job_id) + secret)
         await self._link.run(lambda client: client.set(self._prefix + job_id, token, ex=LIFETIME))
 
-    async def take(self, job_id: str) -> bytes:
-        """Give the secret back once and forget it; raise JobError(SECRET_GONE) where it is not there."""
-
-        async def fetch(client: ArqRedis) -> list[Any]:
-            # GETDEL would do, but Redis has it only since 6.2
-            async with client.pipeline(transaction=True) as pipe:
-                pipe.get(self._prefix + job_id)
-                pipe.delete(self._prefix + job_id)
-                return await pipe.execute()
-
-        token, _ = await self._link.run(fetch)
+    async def open(self, job_id: str) -> bytes:
+        """Give the secret, which stays until it is dropped; raise JobError(SECRET_GONE) where it is not there."""
+        # not forgotten at once: a reply that is lost on its way would take the secret with it
+        token = await self._link.run(lambda client: client.get(self._prefix + job_id))
         if token is None:
-            raise JobError(Code.SECRET_GONE, f"The passphrase of job {job_id} was taken already, or waited too long.")
-        return self._open(job_id, token)
+            raise secret_gone(job_id)
+        return self._unsealed(job_id, token)
 
     async def drop(self, job_id: str) -> None:
         """Forget the secret, if it is there."""
@@ -48,7 +40,7 @@ class RedisSecretBox:
         """Raise UnavailableError(REDIS_UNAVAILABLE) where the keeper is away."""
         await self._link.ping()
 
-    def _open(self, job_id: str, token: bytes) -> bytes:
+    def _unsealed(self, job_id: str, token: bytes) -> bytes:
         try:
             sealed = self._key.decrypt(token)
         except InvalidToken as error:

@@ -52,7 +52,7 @@ async def test_a_passphrase_leaves_only_a_sealed_data_key_and_its_envelope(
     job = await only_job(jobs)
     assert PASSPHRASE not in repr(job)
     assert set(job.request) == {"components", "services", "label", "envelope"}
-    data_key = await jobs.secrets.take(job.job_id)
+    data_key = await jobs.secrets.open(job.job_id)
     assert PASSPHRASE.encode() not in data_key
     assert parse_envelope(job.request["envelope"]).open(PASSPHRASE) == data_key
 

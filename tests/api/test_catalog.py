@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,6 +53,18 @@ async def test_a_backup_shows_what_is_known_without_opening_it(
     assert (shown["encrypted"], shown["outcome"], shown["label"]) == (False, "succeeded", "of the tests")
     assert shown["verified"]["ok"] is True
     assert datetime.fromisoformat(shown["verified"]["at"]) == now
+
+
+async def test_a_backup_tells_when_it_is_removed_by_rule(
+    client: httpx2.AsyncClient, store: LocalStore, plain: Entry
+) -> None:
+    assert (await client.get(f"{BACKUPS}/{PLAIN}")).json()["expires_at"] is None
+    with store.create("kept-for-a-week", encrypted=False) as archive:
+        archive.publish(replace(plain, backup_id="kept-for-a-week", expires_at=datetime(2026, 11, 30, tzinfo=UTC)))
+    for address in (f"{BACKUPS}/kept-for-a-week", BACKUPS):
+        answer = (await client.get(address)).json()
+        [shown] = [item for item in answer.get("backups", [answer]) if item["backup_id"] == "kept-for-a-week"]
+        assert datetime.fromisoformat(shown["expires_at"]) == datetime(2026, 11, 30, tzinfo=UTC)
 
 
 @pytest.mark.usefixtures("plain", "encrypted")

@@ -7,6 +7,8 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from app.api.job_examples import JOB_EXAMPLES
+from app.api.jobs import JobModel
 from app.errors import MEANINGS, Code
 
 LOADED = re.compile(r"""(?:src|href)\s*=\s*["']([^"']+)["']""")
@@ -53,6 +55,7 @@ def test_operations_keep_their_names(app: FastAPI) -> None:
         "health": "get /health",
         "ready": "get /ready",
         "create_backup": "post /api/config/backup",
+        "restore_backup": "post /api/config/restore/{backup_id}",
         "list_backups": "get /api/config/backups",
         "get_backup": "get /api/config/backups/{backup_id}",
         "delete_backup": "delete /api/config/backups/{backup_id}",
@@ -97,9 +100,27 @@ def test_every_error_is_listed_under_its_status_with_an_example(app: FastAPI) ->
                 assert code in response["description"]
 
 
-@pytest.mark.parametrize("operation_id", ["create_backup", "verify_backup", "list_encrypted_contents"])
+@pytest.mark.parametrize(
+    "operation_id", ["create_backup", "restore_backup", "verify_backup", "list_encrypted_contents"]
+)
 def test_the_documentation_marks_a_passphrase_as_one(app: FastAPI, operation_id: str) -> None:
     [operation] = [operation for _, operation in operations(app) if operation["operationId"] == operation_id]
     reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
     passphrase = app.openapi()["components"]["schemas"][reference]["properties"]["passphrase"]
     assert (passphrase["type"], passphrase["format"], passphrase["writeOnly"]) == ("string", "password", True)
+
+
+def test_the_examples_of_a_job_are_jobs(app: FastAPI) -> None:
+    responses = app.openapi()["paths"]["/api/jobs/{job_id}"]["get"]["responses"]
+    assert responses["200"]["content"]["application/json"]["examples"].keys() == JOB_EXAMPLES.keys()
+    for example in JOB_EXAMPLES.values():
+        shown = JobModel.model_validate(example["value"])
+        assert shown.model_dump(exclude_unset=True).keys() == example["value"].keys() == JobModel.model_fields.keys()
+
+
+def test_a_second_restore_is_documented_with_the_id_of_the_first(app: FastAPI) -> None:
+    assert "job_id" in app.openapi()["components"]["schemas"]["Problem"]["properties"]
+    for name in ("post /api/config/restore/{backup_id}", "delete /api/config/backups/{backup_id}"):
+        conflict = dict(operations(app))[name]["responses"]["409"]["content"]["application/problem+json"]
+        about_a_job = {code for code, example in conflict["examples"].items() if "job_id" in example["value"]}
+        assert about_a_job == set(conflict["examples"]) - {Code.BACKUP_LAST_VERIFIED}

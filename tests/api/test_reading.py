@@ -33,7 +33,7 @@ async def test_an_encrypted_archive_is_verified_with_its_data_key_sealed(
     [job] = jobs.queue.enqueued
     assert PASSPHRASE not in repr(job)
     line = store.path(ENCRYPTED).read_bytes().split(b"\n")[0]
-    assert await jobs.secrets.take(job.job_id) == parse_envelope(line).open(PASSPHRASE)
+    assert await jobs.secrets.open(job.job_id) == parse_envelope(line).open(PASSPHRASE)
 
 
 LOCKS: dict[str, tuple[str, Any, Code]] = {

@@ -65,7 +65,7 @@ async def test_jobs_that_wait_or_have_ended_are_left_alone(house: House) -> None
     await recover_cell(house.tools)
     assert await house.record() == waiting
     assert await house.jobs.store.get(OTHER_ID) == ended
-    assert await house.jobs.secrets.take(JOB_ID) == b"a data key"
+    assert await house.jobs.secrets.open(JOB_ID) == b"a data key"
 
 
 async def test_published_archives_are_left_alone(house: House) -> None:

@@ -27,8 +27,8 @@ class AwayStore(MemoryJobStore):
     noticed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     @override
-    async def create(self, job: Job, *, max_queued: int) -> None:
-        await self.inner.create(job, max_queued=max_queued)
+    async def create(self, job: Job, *, max_queued: int, sole: bool = False) -> None:
+        await self.inner.create(job, max_queued=max_queued, sole=sole)
 
     @override
     async def get(self, job_id: str) -> Job | None:

@@ -30,6 +30,7 @@ def entry_of(backup_id: str = FIRST, *, hours: int = 0, encrypted: bool = False)
         seconds=2.5,
         parts=(result,),
         warnings=("an odd name",),
+        expires_at=NOON + timedelta(days=7),
     )
 
 

@@ -1,11 +1,12 @@
 """What every store does, the one on disk and the one in memory."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from app.catalog.base import Store, Verification
+from app.catalog.base import Entry, Store, Verification
 from app.catalog.local import LocalStore
 from app.catalog.memory import MemoryStore
 from app.errors import Code, InputError, JobError
@@ -152,6 +153,43 @@ def test_the_last_archive_that_verified_is_never_removed(store: Store) -> None:
     store.record_verification(SECOND, Verification(NOON, ok=True))
     store.remove(FIRST)
     assert [entry.backup_id for entry in store.entries()] == [SECOND]
+
+
+def expiring(backup_id: str, *, hours: int | None) -> Entry:
+    expires_at = None if hours is None else NOON + timedelta(hours=hours)
+    return replace(entry_of(backup_id), expires_at=expires_at)
+
+
+def test_what_has_expired_is_removed_oldest_first_and_nothing_else(store: Store) -> None:
+    for name, hours in (("later", 2), ("never", None), ("b-now", 1), ("a-past", 0)):
+        put(store, expiring(name, hours=hours))
+    assert store.remove_expired(NOON + timedelta(hours=1)) == ["a-past", "b-now"]
+    assert {entry.backup_id for entry in store.entries()} == {"later", "never"}
+    assert store.remove_expired(NOON + timedelta(hours=1)) == []
+
+
+def test_what_is_to_be_kept_outlives_its_time(store: Store) -> None:
+    for name in (FIRST, SECOND):
+        put(store, expiring(name, hours=0))
+    assert store.remove_expired(NOON, keep=[FIRST, "another"]) == [SECOND]
+    assert [entry.backup_id for entry in store.entries()] == [FIRST]
+
+
+def test_the_last_archive_that_verified_outlives_its_time(store: Store) -> None:
+    for name in (FIRST, SECOND):
+        put(store, expiring(name, hours=0))
+    store.record_verification(FIRST, Verification(NOON, ok=True))
+    assert store.remove_expired(NOON) == [SECOND]
+    put(store, expiring("another", hours=None))
+    store.record_verification("another", Verification(NOON, ok=True))
+    assert store.remove_expired(NOON) == [FIRST]
+
+
+def test_an_archive_that_has_expired_is_there_until_it_is_removed(store: Store) -> None:
+    put(store, expiring(FIRST, hours=-1))
+    assert store.get(FIRST).expires_at == NOON - timedelta(hours=1)
+    assert store.record_verification(FIRST, Verification(NOON, ok=True)).expires_at == NOON - timedelta(hours=1)
+    assert store.path(FIRST).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("backup_id", BAD_IDS)

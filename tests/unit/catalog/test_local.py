@@ -5,7 +5,8 @@ import os
 import stat
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,20 @@ class TestSidecarsThatDontFit:
         copy_in(directory, "other.tar.gz")
         self.change(directory, created_at="2026-11-23T12:00:00")
         assert {entry.described for entry in store.entries()} == {False}
+
+    def test_with_an_end_that_cannot_be_compared(self, store: LocalStore, directory: Path) -> None:
+        put(store, entry_of())
+        self.change(directory, expires_at="2026-11-23T12:00:00")
+        assert store.remove_expired(NOON + timedelta(days=99)) == []
+        self.bare(store)
+
+    def test_of_an_older_version_of_this_service(self, store: LocalStore, directory: Path) -> None:
+        stored = put(store, entry_of())
+        sidecar = directory / f"{FIRST}.json"
+        older = {name: value for name, value in json.loads(sidecar.read_bytes()).items() if name != "expires_at"}
+        sidecar.write_text(json.dumps(older))
+        assert store.get(FIRST) == replace(stored, expires_at=None)
+        assert store.remove_expired(NOON + timedelta(days=99)) == []
 
     @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"backup_id": 1}', b"[" * 100_000])
     def test_damaged(self, store: LocalStore, directory: Path, raw: bytes) -> None:

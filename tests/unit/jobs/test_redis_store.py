@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from app.jobs.connection import RedisLink, open_link
 from app.jobs.records import Job, JobState
 from app.jobs.redis_store import RedisJobStore
@@ -22,13 +24,20 @@ async def test_two_cells_share_a_database_without_seeing_one_another(redis_url: 
         assert await two.get("job-0001") == a_job(stage="of two")
 
 
-async def test_nothing_stays_behind_of_a_forgotten_record(redis_url: str) -> None:
+@pytest.mark.parametrize("sole", [False, True])
+async def test_nothing_stays_behind_of_a_forgotten_record(redis_url: str, *, sole: bool) -> None:
     async with open_link(redis_url, patience=0) as link:
         store = RedisJobStore(link, namespace="cell-backup:1")
-        await store.create(a_job(1), max_queued=1)
+        await store.create(a_job(1), max_queued=1, sole=sole)
         await store.update(a_job(1, state=JobState.CANCELLED, cancel_requested=True))
         await store.forget_old(0)
         assert await link.run(lambda client: client.keys("*")) == []
+
+
+async def test_each_of_two_cells_has_a_sole_job_of_its_own(redis_url: str) -> None:
+    async with open_link(redis_url, patience=0) as link:
+        for namespace in ("cell-backup:1", "cell-backup:2"):
+            await RedisJobStore(link, namespace=namespace).create(a_job(), max_queued=1, sole=True)
 
 
 async def test_a_cancel_request_between_any_two_updates_is_kept(redis_url: str) -> None:

@@ -18,7 +18,7 @@ async def test_api_and_worker_see_the_same(redis_url: str, tmp_path: Path) -> No
         await api.store.create(a_job(), max_queued=1)
         await api.secrets.seal(a_job().job_id, b"secret")
         assert await worker.store.active() == [a_job()]
-        assert await worker.secrets.take(a_job().job_id) == b"secret"
+        assert await worker.secrets.open(a_job().job_id) == b"secret"
         async with worker.leases.hold("cell", "worker", on_lost=lambda: None):
             assert await api.leases.holder("cell") == "worker"
 

@@ -17,13 +17,15 @@ def key() -> Fernet:
     return Fernet(Fernet.generate_key())
 
 
-async def test_redis_sees_ciphertext_only_and_forgets_it_in_seven_days(own_redis: RedisServer, key: Fernet) -> None:
+async def test_redis_sees_ciphertext_only_and_forgets_it_when_told_or_in_seven_days(
+    own_redis: RedisServer, key: Fernet
+) -> None:
     async with open_link(own_redis.url, patience=0) as link:
         await RedisSecretBox(link, key, namespace=NAMESPACE).seal("job-0001", SECRET)
         name = f"{NAMESPACE}:secret:job-0001"
         assert SECRET not in await link.run(lambda client: client.dump(name))
         assert 6.9 < await link.run(lambda client: client.ttl(name)) / 86400 <= 7
-        await RedisSecretBox(link, key, namespace=NAMESPACE).take("job-0001")
+        await RedisSecretBox(link, key, namespace=NAMESPACE).drop("job-0001")
         assert await link.run(lambda client: client.keys("*")) == []
     on_disk = _files(own_redis.directory)
     assert b"job-0001" in on_disk
@@ -60,7 +62,7 @@ def _files(directory: Path) -> bytes:
 
 async def _gone(box: RedisSecretBox, job_id: str) -> JobError:
     with pytest.raises(JobError) as caught:
-        await box.take(job_id)
+        await box.open(job_id)
     assert caught.value.code is Code.SECRET_GONE
     assert SECRET.decode() not in caught.value.message
     return caught.value
