@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import getpass
 import os
 import secrets
 import signal
@@ -15,14 +14,15 @@ from typing import BinaryIO, NoReturn
 from app import __version__
 from app.archive.encryption import decrypt
 from app.archive.envelope import read_envelope
-from app.archive.reader import is_encrypted
 from app.archive.storage import write_all, writing
 from app.archive.verify import Report, verify
 from app.cell.quick import make_quick_archive
 from app.demo.story import run_demo
 from app.errors import BackupError, Code, InputError
 from app.logs import configure_logging
-from app.processes import banner, run_worker, serve, serve_api
+from app.passphrase_prompt import opened, unlocked
+from app.processes import banner, run_alone, run_worker, serve, serve_api
+from app.restore_options import add_regenerate_options, add_restore_options
 from app.settings import Settings, load_settings
 
 _FAILED = 1
@@ -50,7 +50,9 @@ def _stop(number: int, _: object) -> NoReturn:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cell-backup", description="Back up a Personal Internet Cell.")
+    parser = argparse.ArgumentParser(
+        prog="cell-backup", description="Back up a Personal Internet Cell, and bring it back."
+    )
     parser.add_argument("--version", action="version", version=f"cell-backup {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -76,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--passphrase-file", type=Path, help="take the passphrase from the first line of this file")
         if name == "decrypt":
             added.add_argument("-o", "--output", type=Path, help="where to write; '-' for standard output")
+    for name, add, text in (
+        ("restore", add_restore_options, "Bring a cell back from an archive, without a service."),
+        ("regenerate", add_regenerate_options, "Make Caddyfile, Corefile and routing rules anew, and apply them."),
+    ):
+        add(command(name, _alone, text))
     command("demo", _demo, "Back up a sample cell, from start to finish, and clean up.")
     return parser
 
@@ -105,6 +112,11 @@ def _worker(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _alone(_: argparse.Namespace) -> int:
+    run_alone(sys.argv[1:])
+    return 0
+
+
 def _quick(parsed: argparse.Namespace) -> int:
     settings = _settings(parsed)
     archive = make_quick_archive(
@@ -125,8 +137,8 @@ def _demo(_: argparse.Namespace) -> int:
 
 
 def _verify(parsed: argparse.Namespace) -> int:
-    with _opened(parsed.file) as file:
-        report = verify(file, data_key=_data_key(file, parsed.passphrase_file))
+    with opened(parsed.file) as file:
+        report = verify(file, data_key=_data_key(file, parsed))
     print(f"{parsed.file}: whole; {report.files} files, {report.bytes} bytes")
     return _report_failed_parts(report)
 
@@ -142,8 +154,8 @@ def _report_failed_parts(report: Report) -> int:
 
 
 def _decrypt(parsed: argparse.Namespace) -> int:
-    with _opened(parsed.file) as file:
-        data_key = _data_key(file, parsed.passphrase_file)
+    with opened(parsed.file) as file:
+        data_key = _data_key(file, parsed)
         if data_key is None:
             hint = "A plain .tar.gz is opened by tar; 'cell-backup verify' says whether it is whole."
             raise InputError(Code.PASSPHRASE_UNEXPECTED, f"{parsed.file} is not encrypted.", hint=hint)
@@ -157,6 +169,11 @@ def _decrypt(parsed: argparse.Namespace) -> int:
         _write_new(output, plain)
     print(output)
     return 0
+
+
+def _data_key(file: BinaryIO, parsed: argparse.Namespace) -> bytes | None:
+    keys = unlocked(file, parsed.passphrase_file)
+    return None if keys is None else keys[0]
 
 
 def _write_new(path: Path, pieces: Iterator[bytes]) -> None:
@@ -174,32 +191,6 @@ def _write_new(path: Path, pieces: Iterator[bytes]) -> None:
             path.hardlink_to(partial)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise InputError(Code.BACKUP_NOT_FOUND, f"{path} cannot be opened: {error.strerror}.", hint="") from error
-
-
-def _data_key(file: BinaryIO, passphrase_file: Path | None) -> bytes | None:
-    """Give the data key of an encrypted archive, None for a plain one; leaves the file at its beginning."""
-    if not is_encrypted(file):
-        return None
-    envelope = read_envelope(file)
-    file.seek(0)
-    return envelope.open(_passphrase(passphrase_file))
-
-
-def _passphrase(file: Path | None) -> str:
-    if file is not None:
-        with _opened(file) as opened:
-            return opened.readline().decode("utf-8").rstrip("\r\n")
-    if not sys.stdin.isatty():
-        hint = "Run it on a terminal, or give --passphrase-file (/dev/stdin reads it from a pipe)."
-        raise InputError(Code.PASSPHRASE_REQUIRED, "The archive is encrypted.", hint=hint)
-    return getpass.getpass("Passphrase: ")
 
 
 if __name__ == "__main__":

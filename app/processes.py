@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import uvicorn
@@ -22,6 +22,7 @@ from app.settings import Settings
 log = logging.getLogger("cell_backup")
 
 WORKER = (sys.executable, "-m", "workers.main")
+ALONE = (sys.executable, "-m", "workers.alone")
 _GRACE = 25.0
 _LONGEST_PAUSE = 30.0
 _OPEN_CONNECTIONS_LIMIT = 5
@@ -166,6 +167,11 @@ def _environment(settings: Settings) -> dict[str, str]:
 def run_worker(settings: Settings) -> None:
     """Become the worker process."""
     os.execve(WORKER[0], WORKER, _environment(settings))  # noqa: S606 - our own interpreter and module
+
+
+def run_alone(arguments: Sequence[str]) -> None:
+    """Become the process that does one command with a worker's means, and without a service."""
+    os.execv(ALONE[0], [*ALONE, *arguments])  # noqa: S606 - our own interpreter and module
 
 
 def banner(address: str, settings: Settings) -> str:

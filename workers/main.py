@@ -18,6 +18,8 @@ from app.logs import configure_logging
 from app.settings import Settings, load_settings
 from workers.backup import backup
 from workers.maintenance import recover_cell
+from workers.regenerating import regenerate_if_changed
+from workers.restore import restore
 from workers.running import run_job
 from workers.tools import Tools, open_tools
 from workers.verify import verify_archive
@@ -40,6 +42,12 @@ async def run_verify(ctx: Context, *, job_id: str) -> None:
     """Run a queued verification."""
     with _noted(ctx):
         await run_job(ctx["tools"], job_id, verify_archive)
+
+
+async def run_restore(ctx: Context, *, job_id: str) -> None:
+    """Run a queued restore."""
+    with _noted(ctx):
+        await run_job(ctx["tools"], job_id, restore)
 
 
 @contextmanager
@@ -81,9 +89,14 @@ def _worker(settings: Settings, redis_url: str, tools: Tools, running: set[async
         ctx["tools"] = tools
         ctx["running"] = running
         await recover_cell(tools)
+        await regenerate_if_changed(tools)
 
     return Worker(
-        functions=[func(run_backup, name=JobKind.BACKUP), func(run_verify, name=JobKind.VERIFY)],
+        functions=[
+            func(run_backup, name=JobKind.BACKUP),
+            func(run_verify, name=JobKind.VERIFY),
+            func(run_restore, name=JobKind.RESTORE),
+        ],
         on_startup=startup,
         **worker_settings(settings, parse_redis_url(redis_url), namespace=namespace, handle_signals=True),
     )

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from app.engine.journal import recover
-from app.errors import BackupError, Code
+from app.errors import BackupError, Code, PartError
 from app.jobs.lost import ended_as_lost
-from app.jobs.records import Job, JobState
+from app.jobs.records import Job, JobKind, JobState
+from workers.putting_back import recover_restore
 from workers.tools import Tools
 
 log = logging.getLogger("cell_backup.worker")
@@ -20,13 +22,32 @@ async def recover_cell(tools: Tools) -> None:
     async with tools.jobs.leases.hold(tools.cell, "recovery", on_lost=lambda: None):
         for line in await recover(tools.journal, tools.engine):
             log.warning("recovery: %s", line)
+        restored = await _recover_restore(tools)
         await _sweep(tools)
         begun = await tools.jobs.queue.forget_orphans()
         for job in await tools.jobs.store.active():
             if job.state is JobState.RUNNING or job.job_id in begun:
-                await _end(tools, job)
+                await _end(tools, job, restored if job.kind is JobKind.RESTORE else None)
             else:
                 await tools.jobs.queue.enqueue(job)  # its record may be all there is; a queued one stays as it is
+
+
+async def _recover_restore(tools: Tools) -> str | None:
+    """Finish a restore that was cut off, or put the cell back; where that fails, every job says so until it is done."""
+    try:
+        for name in await tools.engine.sweep_helpers():
+            log.warning("recovery: removed the helper container %s", name)
+    except PartError as error:
+        if error.code is not Code.ENGINE_UNREACHABLE:  # where no engine is, no helper is
+            log.warning("recovery: %s", error.message)
+    try:
+        said = await recover_restore(tools)
+    except BackupError as error:
+        log.error("recovery: %s %s", error.message, error.hint)  # noqa: TRY400 - expected, and said in full
+        return error.message
+    if said is not None:
+        log.warning("recovery: %s", said)
+    return said
 
 
 async def _sweep(tools: Tools) -> None:
@@ -37,7 +58,10 @@ async def _sweep(tools: Tools) -> None:
         log.warning("recovery: %s", error.message)
 
 
-async def _end(tools: Tools, job: Job) -> None:
-    await tools.jobs.store.update(ended_as_lost(job))
+async def _end(tools: Tools, job: Job, restored: str | None) -> None:
+    ended = ended_as_lost(job)
+    if restored is not None:
+        ended = replace(ended, warnings=(*ended.warnings, f"After the worker died: {restored}."))
+    await tools.jobs.store.update(ended)
     await tools.jobs.secrets.drop(job.job_id)
     log.warning("recovery: job %s ended as %s", job.job_id, Code.WORKER_LOST)

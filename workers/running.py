@@ -1,6 +1,7 @@
 """One job from lease to end state: whatever happens to the work, its record says so."""
 
 import asyncio
+import copy
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -15,6 +16,8 @@ from app.engine.shield import see_through
 from app.errors import BackupError, Code, JobError, UnavailableError
 from app.jobs.base import Lease
 from app.jobs.records import Job, JobFault, JobState
+from workers.expiry import remove_expired
+from workers.putting_back import recover_restore
 from workers.reporting import ProgressReport
 from workers.threads import Threads
 from workers.tools import Tools
@@ -34,7 +37,7 @@ class Ending:
 
 
 class JobRun:
-    """Hold what a running job knows of itself; `parts` and `warnings` show in its record as they grow."""
+    """Hold what a running job knows of itself; `parts`, `warnings` and `result` show in its record as they grow."""
 
     def __init__(self, tools: Tools, job: Job) -> None:
         self.tools = tools
@@ -44,6 +47,8 @@ class JobRun:
         self.threads = Threads()
         self.parts: list[PartResult] = []
         self.warnings: list[str] = []
+        self.result: dict[str, Any] | None = None
+        self._aside: JobRun | None = None
         self._lease: Lease | None = None
         self._stage: str | None = None
         self._why: JobError | None = None
@@ -57,6 +62,19 @@ class JobRun:
         self._stage = name
         log.info("job %s: %s", self.job.job_id, name)
         yield
+
+    @contextmanager
+    def aside(self, job: Job) -> Iterator["JobRun"]:
+        """Do another job's work within this one, under its lease and with its threads; what that reads counts here."""
+        inner = JobRun(self.tools, job)
+        inner.threads, inner._lease = self.threads, self._lease
+        self._aside = inner
+        try:
+            yield inner
+        finally:
+            self._aside = None
+            self.meter.bytes += inner.meter.bytes
+            self.meter.files += inner.meter.files
 
     async def check_may_publish(self) -> None:
         """Raise JobError where this job may no longer change anything: its lease is lost, or somebody cancelled it."""
@@ -102,6 +120,7 @@ class JobRun:
         deadline = asyncio.timeout(limit)
         try:
             async with self._reporting(), deadline:
+                await self._with_sound_cell()
                 self.settle(await work(self))
         except asyncio.CancelledError:
             error = self._told_to_end()
@@ -116,6 +135,12 @@ class JobRun:
         if error is not None and self._ending is None:
             return self._failed(error)
         return self._done()
+
+    async def _with_sound_cell(self) -> None:
+        """Finish or put back a restore that was cut off; JobError ROLLBACK_FAILED where the cell is still between."""
+        said = await recover_restore(self.tools)
+        if said is not None:
+            self.warnings.append(f"Before this job began: {said}.")
 
     def _told_to_end(self) -> JobError:
         """Say why the task was cancelled, which goes no further: arq would only log it with a traceback."""
@@ -136,14 +161,24 @@ class JobRun:
         return replace(self._snapshot(), state=state, error=fault, finished_at=datetime.now(UTC))
 
     def _snapshot(self, *, ended: bool = False) -> Job:
-        current = next((result.part.label for result in self.parts if result.outcome is PartOutcome.RUNNING), None)
+        parts = self.parts if self._aside is None else [*self.parts, *self._aside.parts]
+        current = next((result.part.label for result in parts if result.outcome is PartOutcome.RUNNING), None)
         return replace(
             self.job,
             stage=self._stage,
-            progress=replace(self.progress.of(self.meter, ended=ended), current=current),
+            progress=replace(self.progress.of(self.counted, ended=ended), current=current),
             components=tuple(self.parts),
             warnings=tuple(self.warnings),
+            result=copy.deepcopy(self.result),
         )
+
+    @property
+    def counted(self) -> Meter:
+        """Give what was counted so far, with what is done aside."""
+        if self._aside is None:
+            return self.meter
+        inner = self._aside.meter
+        return Meter(self.meter.files + inner.files, self.meter.bytes + inner.bytes, inner.current)
 
     async def _begin(self, fence: int) -> None:
         for line in await recover(self.tools.journal, self.tools.engine):
@@ -209,3 +244,4 @@ async def run_job(tools: Tools, job_id: str, work: Callable[[JobRun], Awaitable[
     finally:
         await asyncio.shield(tools.jobs.secrets.drop(job_id))
         await asyncio.shield(tools.jobs.store.forget_old(tools.settings.job_history))
+        await asyncio.shield(remove_expired(tools))

@@ -6,19 +6,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+
 from app.catalog.base import Store
 from app.catalog.local import LocalStore
 from app.cell.layout import Layout, load_layout
 from app.engine.base import Engine
 from app.engine.docker import DockerEngine
 from app.engine.endpoint import Endpoint
+from app.jobs.instance_key import load_instance_key
 from app.jobs.rooms import Jobs, open_jobs
 from app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Hold the rooms of the house; `journal` is the directory that names quiesced containers."""
+    """Hold the rooms of the house; `journal` is the directory that names quiesced containers.
+
+    `seal` is the instance key: it seals what a restore must leave on disk for whoever has to undo it.
+    """
 
     settings: Settings
     layout: Layout
@@ -26,6 +32,7 @@ class Tools:
     store: Store
     engine: Engine
     journal: Path
+    seal: Fernet
 
     @property
     def cell(self) -> str:
@@ -36,16 +43,24 @@ class Tools:
 @asynccontextmanager
 async def open_tools(settings: Settings, redis_url: str) -> AsyncIterator[Tools]:
     """Open everything a worker needs and give it back afterwards."""
+    async with open_jobs(settings, redis_url, patient=True) as jobs:
+        async with tools_around(settings, jobs, LocalStore(settings.archives_dir)) as tools:
+            yield tools
+
+
+@asynccontextmanager
+async def tools_around(settings: Settings, jobs: Jobs, store: Store) -> AsyncIterator[Tools]:
+    """Bring job room and store together with an engine."""
     engine = DockerEngine(Endpoint.resolve(os.environ), stall_seconds=settings.stall_timeout)
     try:
-        async with open_jobs(settings, redis_url, patient=True) as jobs:
-            yield Tools(
-                settings=settings,
-                layout=load_layout(settings.layout_file),
-                jobs=jobs,
-                store=LocalStore(settings.archives_dir),
-                engine=engine,
-                journal=settings.state_dir / "quiesced",
-            )
+        yield Tools(
+            settings=settings,
+            layout=load_layout(settings.layout_file),
+            jobs=jobs,
+            store=store,
+            engine=engine,
+            journal=settings.state_dir / "quiesced",
+            seal=load_instance_key(settings.state_dir),
+        )
     finally:
         await engine.close()

@@ -27,6 +27,8 @@ MAX_LINE = 64 * 1024
 _MAX_CHUNK = 16 << 20
 _MAX_COST = 2**20
 _MAX_MEMORY = 1 << 30
+_COSTS = {"n", "r", "p"}
+_EXCESSIVE = "The archive asks for an excessive key derivation."
 
 
 class Slot(BaseModel):
@@ -44,7 +46,7 @@ class Slot(BaseModel):
     def wrapping_key(self, passphrase: str) -> Fernet:
         """Derive the key that wraps the data key; ArchiveError ARCHIVE_HOSTILE where that costs too much."""
         if 128 * self.r * self.n > _MAX_MEMORY or self.n & (self.n - 1):
-            raise ArchiveError(Code.ARCHIVE_HOSTILE, "The archive asks for an excessive key derivation.")
+            raise ArchiveError(Code.ARCHIVE_HOSTILE, _EXCESSIVE)
         try:
             salt = base64.b64decode(self.salt, validate=True)
         except ValueError as error:
@@ -141,6 +143,8 @@ def parse_envelope(line: bytes | str) -> Envelope:
     try:
         parsed = _LINE.validate_python(raw)
     except ValidationError as error:
+        if any(fault["loc"][-1] in _COSTS and fault["type"] == "less_than_equal" for fault in error.errors()):
+            raise ArchiveError(Code.ARCHIVE_HOSTILE, _EXCESSIVE) from error
         raise ArchiveError(Code.ARCHIVE_DAMAGED, "The first line of the archive is damaged.") from error
     return Envelope(bytes.fromhex(parsed.id), tuple(parsed.slots), parsed.chunk)
 

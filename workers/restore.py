@@ -1,0 +1,291 @@
+"""The restore job: verify, plan, safety archive, the cell's files in order, volumes, regeneration."""
+
+import os
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from app.archive.guard import Limits
+from app.archive.outgoing import VolumeReader
+from app.archive.parts import Part, PartKind, PartOutcome, PartResult
+from app.archive.pinned import PinnedFile
+from app.archive.reader import tar_stream
+from app.archive.verify import Report, verify
+from app.catalog.base import Verification
+from app.catalog.names import new_backup_id
+from app.cell.restoring.staging import Staging
+from app.cell.restoring.swap import Swap
+from app.cell.restoring.workspace import Workspace, open_workspace
+from app.engine.base import ContainerState
+from app.engine.shield import see_through
+from app.errors import ArchiveError, BackupError, Code, JobError, PartError
+from app.jobs.keys import unpack_keys
+from app.jobs.records import JobState
+from workers.putting_back import Saved, put_volumes_back
+from workers.regenerating import regenerate, reload_cell
+from workers.restore_plan import RestorePlan
+from workers.restore_planning import plan_restore
+from workers.restore_request import RestoreRequest
+from workers.restore_volumes import VolumeTarget, VolumeWriter, containers_of, known_services, target_of
+from workers.running import Ending, JobRun
+from workers.safety import Safety, save_before
+from workers.steps import Steps
+
+NEXT = "Run 'make restart' in the cell root, so that every container reads what was restored."
+
+
+class Stage(StrEnum):
+    """Name what a restore does, in order; between `safety` and `reload` each component is a stage of its own."""
+
+    VERIFY = "verify"
+    PLAN = "plan"
+    SAFETY = "safety"
+    RELOAD = "reload"
+    VOLUMES = "volumes"
+    REGENERATE = "regenerate"
+    FINISH = "finish"
+
+
+async def restore(run: JobRun) -> Ending:
+    """Bring the cell back as an archive has it; what fails before the end leaves the cell as it was."""
+    settings, job = run.tools.settings, run.job
+    request = RestoreRequest.of(job.request, settings.regenerate)
+    entry = await run.threads.run(run.tools.store.get, job.backup_id)
+    keys = unpack_keys(await run.tools.jobs.secrets.open(job.job_id)) if entry.encrypted else (None, None)
+    work = _Restore(run, request, *keys)
+    opening = open_workspace(settings.cell_root, job_id=job.job_id, backup_id=job.backup_id)
+    with await run.threads.run(lambda: PinnedFile(run.tools.store.open(job.backup_id))) as archive:
+        async with run.threads.managed(opening) as workspace:
+            plan = await work.prepare(archive, workspace)
+            if request.dry_run:
+                return Ending(JobState.SUCCEEDED, work.told)
+            await work.change(archive, workspace, plan)
+        await work.complete(plan)
+    return work.ending()
+
+
+class _Restore:
+    """Do one restore, step by step; `told` is the job's result as it grows."""
+
+    def __init__(self, run: JobRun, request: RestoreRequest, data_key: bytes | None, safety_key: bytes | None) -> None:
+        self._run = run
+        self._request = request
+        self._data_key = data_key
+        self._safety_key = safety_key
+        self._steps = Steps(run)
+        self._saved: Saved | None = None
+        self._begun: list[Part] = []
+
+    @property
+    def told(self) -> dict[str, object]:
+        """Give the job's result."""
+        assert self._run.result is not None
+        return self._run.result
+
+    async def prepare(self, archive: PinnedFile, workspace: Workspace) -> RestorePlan:
+        """Prove the archive, stage the cell's files and plan; the cell does not change."""
+        run = self._run
+        settings = run.tools.settings
+        staging = Staging(workspace, run.tools.layout, leave_out=[settings.archives_dir, settings.state_dir])
+        with self._steps.step(Stage.VERIFY):
+            report = await self._verified(archive, staging)
+        with self._steps.step(Stage.PLAN):
+            plan = await plan_restore(run, self._request, report, staging)
+        run.warnings.extend(plan.warnings)
+        self.told["plan"] = plan.to_json()
+        run.parts.extend(plan.left_out)
+        saved = plan.space["safety_at_most"] + sum(target.saved.bytes for target in plan.volumes.targets)
+        run.progress.total = run.meter.bytes + (0 if self._request.dry_run else saved)
+        run.progress.estimated = True
+        return plan
+
+    async def change(self, archive: PinnedFile, workspace: Workspace, plan: RestorePlan) -> None:
+        """Change the cell; leaves it as it was where anything fails, also where the job is to end."""
+        run = self._run
+        await run.check_may_publish()
+        targets = await self._save_first(workspace, plan)
+        swap = Swap(workspace, plan.files)
+        await run.threads.run(swap.prepare)
+        await run.check_may_publish()
+        async with self._undone_on_failure(workspace):
+            for name in plan.components.names:
+                with self._steps.step(name):
+                    await self._put_component(swap, plan, name)
+            await run.threads.run(swap.finish_folders)
+            with self._steps.step(Stage.RELOAD):
+                run.warnings.extend(await reload_cell(run.tools))
+            with self._steps.step(Stage.VOLUMES):
+                await self._put_volumes(archive, workspace, targets)
+            await run.check_may_publish()
+            await see_through(run.threads.run(swap.commit))
+        run.settle(self.ending())
+
+    async def complete(self, plan: RestorePlan) -> None:
+        """Do what a restore is not undone for: generated configuration, routing rules, a look at the containers."""
+        run = self._run
+        with self._steps.step(Stage.REGENERATE) as told:
+            try:
+                done = await regenerate(run.tools, way=self._request.regenerate)
+            except BackupError as error:  # the cell is back: this alone does not make it fail
+                told["state"] = "failed"
+                run.warnings.append(f"Nothing was generated anew: {error.message} {error.hint}")
+            else:
+                told.update(done.to_json())
+                run.warnings.extend(done.warnings)
+        with self._steps.step(Stage.FINISH):
+            run.warnings.extend(await self._look_at_containers(plan))
+
+    def ending(self) -> Ending:
+        """Say how the restore ended: partial where a part that was asked for is not restored whole."""
+        whole = all(result.outcome is PartOutcome.SUCCEEDED and result.error is None for result in self._run.parts)
+        self.told["next"] = NEXT
+        return Ending(JobState.SUCCEEDED if whole else JobState.PARTIAL, self.told)
+
+    async def _verified(self, archive: PinnedFile, staging: Staging) -> Report:
+        run, settings = self._run, self._run.tools.settings
+        entry = await run.threads.run(run.tools.store.get, run.job.backup_id)
+        run.progress.total = sum(result.bytes for result in entry.parts) or None
+        try:
+            report = await run.threads.run(
+                verify,
+                archive,
+                data_key=self._data_key,
+                spool_dir=None,
+                meter=run.meter,
+                keep_going=run.threads.keep_going,
+                receiver=staging,
+                limits=Limits(members=settings.max_members, expansion=settings.max_expansion),
+                may_be_setuid=self._is_setuid_now,
+            )
+        except ArchiveError as error:
+            await self._note_verification(
+                Verification(datetime.now(UTC), ok=False, code=error.code, message=error.message)
+            )
+            raise
+        await self._note_verification(Verification(datetime.now(UTC), ok=True))
+        return report
+
+    def _is_setuid_now(self, name: bytes) -> bool:
+        """Tell whether the cell has this file already, with the right to act as its owner or group."""
+        try:
+            facts = os.lstat(os.path.join(os.fsencode(self._run.tools.settings.cell_root), name))  # noqa: PTH118 - bytes
+        except OSError:
+            return False
+        return stat.S_ISREG(facts.st_mode) and bool(facts.st_mode & (stat.S_ISUID | stat.S_ISGID))
+
+    async def _note_verification(self, verification: Verification) -> None:
+        try:
+            await self._run.threads.run(
+                self._run.tools.store.record_verification, self._run.job.backup_id, verification
+            )
+        except BackupError as error:  # a read-only disk with archives must not stop a restore
+            self._run.warnings.append(f"The verification could not be noted beside the archive: {error.message}")
+
+    async def _save_first(self, workspace: Workspace, plan: RestorePlan) -> tuple[VolumeTarget, ...]:
+        """Make the safety archive; give the volumes that can be restored, which are those that could be saved."""
+        targets = plan.volumes.targets
+        with self._steps.step(Stage.SAFETY) as told:
+            if self._request.safety == "none":
+                told["state"] = "skipped"
+                return targets
+            full = self._request.safety == "full"
+            changed = [name for name in plan.components.names if name in plan.files.components]
+            self.told["safety_backup_id"] = backup_id = new_backup_id(datetime.now(UTC))
+            safety = await save_before(self._run, backup_id, changed, targets if full else (), self._safety_key)
+            if safety is None:
+                del self.told["safety_backup_id"]
+                told["state"] = "skipped"
+                return targets
+            told["backup_id"], told["size"] = safety.backup_id, safety.size
+            self._saved = Saved(safety.backup_id, self._safety_key)
+            sealed = None if self._safety_key is None else self._run.tools.seal.encrypt(self._safety_key).decode()
+            await self._run.threads.run(workspace.note_safety, safety.backup_id, sealed)
+            return self._those_saved(targets, safety) if full else targets
+
+    def _those_saved(self, targets: tuple[VolumeTarget, ...], safety: Safety) -> tuple[VolumeTarget, ...]:
+        for target in targets:
+            if not safety.has(target.part):
+                found = [item for item in safety.parts if item.part.label == target.part.label]
+                error = found[0].error if found else None
+                self._run.parts.append(PartResult(target.part, PartOutcome.FAILED, error=error))
+        return tuple(target for target in targets if safety.has(target.part))
+
+    @asynccontextmanager
+    async def _undone_on_failure(self, workspace: Workspace) -> AsyncIterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            if workspace.journal.committed:  # it was told to end just then: what is done is done
+                self._run.settle(self.ending())
+                raise
+            await see_through(self._put_back(workspace))
+            if isinstance(error, PartError):
+                raise JobError(error.code, error.message, hint=error.hint) from error
+            raise
+
+    async def _put_back(self, workspace: Workspace) -> None:
+        """Put volumes and files back; what of it fails is raised, and the next start tries it again."""
+        run = self._run
+        run.parts[:] = [_undone(result) for result in run.parts]
+        failed: JobError | None = None
+        try:
+            await put_volumes_back(run.tools, self._begun, self._saved)
+        except JobError as error:
+            failed = error
+            if self._saved is not None:
+                raise
+        # without a safety archive the volumes cannot come back, ever: the files still do
+        run.warnings.extend(await run.threads.run(workspace.roll_back))
+        self.told["rolled_back"] = failed is None
+        if failed is not None:
+            raise failed
+
+    async def _put_component(self, swap: Swap, plan: RestorePlan, name: str) -> None:
+        run = self._run
+        part = Part(PartKind.COMPONENT, name)
+        run.parts.append(PartResult(part, PartOutcome.RUNNING))
+        await run.threads.run(swap.apply, name, run.threads.keep_going)
+        files, size = plan.counts(name)
+        run.parts[-1] = PartResult(part, PartOutcome.SUCCEEDED, files=files, bytes=size)
+
+    async def _put_volumes(self, archive: PinnedFile, workspace: Workspace, targets: tuple[VolumeTarget, ...]) -> None:
+        """Write the volumes, in the archive's order; which container holds still is what the restored manifests say."""
+        if not targets:
+            return
+        run = self._run
+        containers, _ = await containers_of(run.tools)
+        services = await known_services(run.tools, run.threads, containers)
+        await run.threads.run(archive.rewind)
+        reader = VolumeReader(tar_stream(archive, self._data_key), meter=run.meter, keep_going=run.threads.keep_going)
+        writer = VolumeWriter(run.tools, run.threads, reader)
+        for target in targets:
+            now = target_of(target.saved, services, containers)
+            held = replace(target, volume=replace(target.volume, quiesce=now.quiesce))
+            await run.check_may_publish()
+            await run.threads.run(workspace.note_volume, held.part)
+            self._begun.append(held.part)
+            run.parts.append(PartResult(held.part, PartOutcome.RUNNING))
+            run.parts[-1] = await writer.write(held, target.saved.part.prefix)
+            if run.parts[-1].outcome is not PartOutcome.SUCCEEDED:
+                self._begun.pop()  # it was not touched
+
+    async def _look_at_containers(self, plan: RestorePlan) -> list[str]:
+        """Name the containers that ran before the restore and do not now."""
+        now, away = await containers_of(self._run.tools)
+        if away is not None:
+            return []
+        return [
+            f"{name} ran before the restore and does not run now."
+            for name, container in plan.volumes.containers.items()
+            if container.state is ContainerState.RUNNING
+            and (name not in now or now[name].state is not ContainerState.RUNNING)
+        ]
+
+
+def _undone(result: PartResult) -> PartResult:
+    if result.outcome in {PartOutcome.SUCCEEDED, PartOutcome.RUNNING}:
+        return replace(result, outcome=PartOutcome.PENDING)
+    return result

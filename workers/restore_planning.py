@@ -1,0 +1,103 @@
+"""Makes the plan of a restore: what the archive has, what the cell has, what there is room for."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.archive.verify import Report
+from app.cell.dependencies import empty_variables
+from app.cell.restoring.places import STAGED
+from app.cell.restoring.plan import FilePlan, plan_files
+from app.cell.restoring.staging import Staging
+from app.errors import Code, JobError
+from workers.restore_plan import (
+    ComponentChoice,
+    RestorePlan,
+    VolumeChoice,
+    choose_components,
+    choose_volumes,
+    warnings_of,
+)
+from workers.restore_request import RestoreRequest
+from workers.running import JobRun
+
+COMPOSE, ENV = "docker-compose.yml", ".env"
+
+
+async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, staging: Staging) -> RestorePlan:
+    """Compare the archive with the cell and its containers.
+
+    Raises JobError NOTHING_TO_RESTORE, SPACE_MISSING, or PLAN_CONFLICT where something is in the way.
+    """
+    tools, threads = run.tools, run.threads
+    components = choose_components(report, request, tools.layout.names, staging.found)
+    files = await threads.run(
+        plan_files,
+        staging,
+        chosen=components.names,
+        overlay=components.overlay,
+        whole=report.header is not None,
+        keep_going=threads.keep_going,
+    )
+    volumes = await choose_volumes(tools, threads, report, request)
+    empty = await threads.run(_empty_secrets, tools.settings.cell_root, staging, components)
+    space = await threads.run(_space, run, request, files, volumes)
+    plan = RestorePlan(report, components, files, volumes, empty, warnings_of(components, volumes, files), space)
+    if plan.empty:
+        reasons = [f"{result.part.label}: {result.error.message}" for result in plan.left_out if result.error]
+        raise JobError(Code.NOTHING_TO_RESTORE, " ".join(["Nothing could be restored.", *reasons[:3]]))
+    _check_room(volumes)
+    return plan
+
+
+def _empty_secrets(root: Path, staging: Staging, components: ComponentChoice) -> tuple[str, ...]:
+    def after(path: str) -> Path:
+        entry = staging.tree.entries.get(path)
+        if entry is None or entry.component not in components.names or entry.place:
+            return root / path
+        return staging.workspace.folder / STAGED / str(entry.number)
+
+    return tuple(empty_variables(after(COMPOSE), after(ENV)))
+
+
+def _space(run: JobRun, request: RestoreRequest, files: FilePlan, volumes: VolumeChoice) -> Mapping[str, Any]:
+    """Say how much is needed and free; the safety archive's size is an upper bound, before compression."""
+    saved = 0
+    if request.safety != "none":
+        saved += files.bytes_replaced
+    if request.safety == "full":
+        saved += sum(target.used or 0 for target in volumes.targets)
+    settings = run.tools.settings
+    return {
+        "cell_needed": files.bytes_needed,
+        "cell_free": _free(settings.cell_root),
+        "safety_at_most": saved,
+        "backups_free": _free(settings.archives_dir),
+        "volumes_needed": sum(target.saved.bytes for target in volumes.targets),
+    }
+
+
+def _free(path: Path) -> int | None:
+    """Give the free bytes below a path that may not exist yet."""
+    for folder in (path, *path.parents):
+        try:
+            facts = os.statvfs(folder)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+        return facts.f_bavail * facts.f_frsize
+    return None
+
+
+def _check_room(volumes: VolumeChoice) -> None:
+    for target in volumes.targets:
+        if target.free is None:
+            continue
+        room = target.free + (0 if target.overlay else target.used or 0)
+        if target.saved.bytes > room:
+            message = (
+                f"{target.part.label} needs {target.saved.bytes} bytes in {target.volume.container}, {room} are free."
+            )
+            raise JobError(Code.SPACE_MISSING, message)

@@ -1,0 +1,133 @@
+"""The volumes of a restore: which containers they go to, and writing them there."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from app.archive.outgoing import VolumeReader
+from app.archive.parts import Part, PartOutcome, PartResult, fault_of
+from app.cell.manifests import Quiesce
+from app.cell.services import Services, Volume, find_services
+from app.engine.base import Container, VolumeSink, WriteEnd
+from app.engine.journal import quiesced
+from app.errors import Code, PartError
+from workers.threads import Threads
+from workers.tools import Tools
+
+# what these say is known before anything in the volume has changed
+_UNTOUCHED = {Code.CONTAINER_MISSING, Code.VOLUME_MISSING, Code.ENGINE_UNREACHABLE, Code.QUIESCE_FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeTarget:
+    """Say where a volume of the archive goes; `overlay` keeps what is there already."""
+
+    saved: PartResult
+    volume: Volume
+    container: Container | None
+    free: int | None = None
+    used: int | None = None
+    overlay: bool = False
+
+    @property
+    def part(self) -> Part:
+        """Name the part as the archive does, with the container it goes to."""
+        return replace(self.saved.part, container=self.volume.container, path=self.volume.path)
+
+
+def target_of(saved: PartResult, services: Services, containers: Mapping[str, Container]) -> Volume:
+    """Find the volume that a part of the archive belongs to: the container it came from, where that is here too.
+
+    Else the one that the manifest on this cell names for it. How its container is held still comes from the manifest.
+    """
+    part = saved.part
+    known = {(volume.service, volume.name): volume for service in services.found for volume in service.volumes}
+    here = known.get((part.service or "", part.name))
+    if here is not None and (part.container not in containers or part.container == here.container):
+        return here
+    quiesce = Quiesce.NONE if here is None else here.quiesce
+    return Volume(part.service or "", part.name, part.container or "", part.path or "/", quiesce=quiesce)
+
+
+async def known_services(tools: Tools, threads: Threads, containers: Mapping[str, Container]) -> Services:
+    """Read the services that the cell has now."""
+    labels = {name: container.labels for name, container in containers.items()}
+    return await threads.run(find_services, tools.settings.cell_root, labels)
+
+
+async def containers_of(tools: Tools) -> tuple[Mapping[str, Container], PartError | None]:
+    """List the cell's containers by name, or say why that cannot be had."""
+    try:
+        return {container.name: container for container in await tools.engine.containers()}, None
+    except PartError as error:
+        return {}, error
+
+
+class VolumeWriter:
+    """Write volumes out of an archive into their containers, in the archive's order."""
+
+    def __init__(self, tools: Tools, threads: Threads, reader: VolumeReader) -> None:
+        self._tools = tools
+        self._threads = threads
+        self._reader = reader
+
+    async def write(self, target: VolumeTarget, prefix: str) -> PartResult:
+        """Write one volume; give its result where nothing in it has changed, or all is as in the archive.
+
+        Raises PartError where it is left half written.
+        """
+        started = time.monotonic()
+        try:
+            end, sink = await self._write(target, prefix)
+        except PartError as error:
+            if error.code not in _UNTOUCHED:
+                raise
+            return replace(_empty(target.part), outcome=PartOutcome.FAILED, error=fault_of(error))
+        return replace(
+            _empty(target.part),
+            outcome=PartOutcome.SUCCEEDED,
+            files=target.saved.files,
+            bytes=target.saved.bytes,
+            seconds=round(time.monotonic() - started, 3),
+            way=sink.way,
+            exit_code=end.exit_code,
+            warnings=(*end.warnings, *([sink.loses] if sink.loses else ())),
+        )
+
+    async def _write(self, target: VolumeTarget, prefix: str) -> tuple[WriteEnd, VolumeSink]:
+        engine, volume = self._tools.engine, target.volume
+        async with quiesced(engine, self._tools.journal, volume.container, volume.quiesce):
+            async with engine.write_volume(volume.container, volume.path, empty=not target.overlay) as sink:
+                try:
+                    pieces = self._reader.volume(prefix, sink.dialect)
+                    await self._threads.run_with_abort(sink.abort, _pump, pieces, sink, self._threads.keep_going)
+                except PartError as error:
+                    if error.code is Code.STREAM_CUT:
+                        await sink.end()  # tar's own words say more
+                    raise
+                return await sink.end(), sink
+
+
+def _pump(pieces: Iterable[bytes | memoryview], sink: VolumeSink, keep_going: Callable[[], None]) -> None:
+    for piece in pieces:
+        keep_going()
+        sink.write(piece)
+
+
+def _empty(part: Part) -> PartResult:
+    return PartResult(part, PartOutcome.RUNNING)
+
+
+def skipped(part: Part, error: PartError, outcome: PartOutcome = PartOutcome.SKIPPED) -> PartResult:
+    """Say why a part is not restored."""
+    return PartResult(part, outcome, error=fault_of(error))
+
+
+def not_here(part: Part, containers: Sequence[str]) -> PartError:
+    """Say that the container of a volume does not exist on this machine."""
+    there_are = f"there are {', '.join(containers)}" if containers else "this machine has no container of a cell"
+    return PartError(
+        Code.CONTAINER_MISSING,
+        f"There is no container {part.container} for {part.label}; {there_are}.",
+        hint="Start the service ('make restart'), then restore again with its name in 'services'.",
+    )
