@@ -37,9 +37,9 @@ async def make_caddyfile(tools: Tools) -> Made:
     done = await _put(tools, web.FILE, text)
     if away is not None:
         return Made(PartOutcome.SUCCEEDED, f"{done}, not yet loaded: {away}.", found.warnings)
-    loaded = await ask(engine, CADDY, ["caddy", "reload", *_STDIN], stdin=text)
-    if loaded.exit_code != 0:
-        return Made(PartOutcome.FAILED, f"{done}, but Caddy did not load it: {last_words(loaded)}.", found.warnings)
+    trouble = await _load(engine, text)
+    if trouble is not None:
+        return Made(PartOutcome.FAILED, f"{done}, but Caddy did not load it: {trouble}.", found.warnings)
     return Made(PartOutcome.SUCCEEDED, f"{done} and loaded.", found.warnings)
 
 
@@ -55,7 +55,10 @@ async def make_corefile(tools: Tools) -> Made:
     away = await why_away(tools.engine, DNS)
     if away is not None:
         return Made(PartOutcome.SUCCEEDED, f"{done}, not yet loaded: {away}.", found.warnings)
-    await tools.engine.signal(DNS, "USR1")
+    try:
+        await tools.engine.signal(DNS, "USR1")
+    except PartError as error:
+        return Made(PartOutcome.FAILED, f"{done}, but {DNS} was not told: {error.message}", found.warnings)
     return Made(PartOutcome.SUCCEEDED, f"{done}, and {DNS} was told.", found.warnings)
 
 
@@ -92,3 +95,12 @@ async def _caddy_accepts(engine: Engine, text: str) -> bool:
         message = f"The generated Caddyfile does not hold: {last_words(answer)}."
         raise PartError(Code.GENERATED_INVALID, message)
     return True
+
+
+async def _load(engine: Engine, text: str) -> str | None:
+    """Have Caddy load the file, by its text: what Caddy sees in its container may still be the old one; say why not."""
+    try:
+        answer = await ask(engine, CADDY, ["caddy", "reload", *_STDIN], stdin=text)
+    except PartError as error:
+        return error.message
+    return None if answer.exit_code == 0 else last_words(answer)

@@ -20,9 +20,9 @@ async def recover_cell(tools: Tools) -> None:
     Holds the cell's lease meanwhile: so it waits until a dead worker's lease is over, and never disturbs a live one.
     """
     async with tools.jobs.leases.hold(tools.cell, "recovery", on_lost=lambda: None):
+        restored = await _recover_restore(tools)  # first: a container that was held still must not see half a volume
         for line in await recover(tools.journal, tools.engine):
             log.warning("recovery: %s", line)
-        restored = await _recover_restore(tools)
         await _sweep(tools)
         begun = await tools.jobs.queue.forget_orphans()
         for job in await tools.jobs.store.active():

@@ -1,4 +1,4 @@
-"""Undoing a restore that failed or was cut off: volumes from the safety archive, files from where they were put aside."""
+"""Undoing a restore that failed or was cut off: volumes from the safety archive, files from beside the cell."""
 
 import logging
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ async def put_volumes_back(tools: Tools, begun: Sequence[Part], saved: Saved | N
                     result, target_of(result, services, containers), containers.get(part.container or "")
                 )
                 written = await writer.write(target, part.prefix)
-                if written.error is not None:
+                if written.outcome is not PartOutcome.SUCCEEDED and written.error is not None:
                     raise PartError(Code.ENGINE_ERROR, f"{part.label}: {written.error.message}")
     except BackupError as error:
         message = f"{labels}: not put back from the safety archive {saved.backup_id}: {error.message}"
@@ -73,9 +73,15 @@ async def recover_restore(tools: Tools) -> str | None:
         if left.committed:
             await threads.run(left.finish)
             return f"the restore of {left.backup_id} had been done, and was finished"
-        await put_volumes_back(tools, left.volumes, _saved(tools, left))
+        saved, lost = _saved(tools, left), ""
+        try:
+            await put_volumes_back(tools, left.volumes, saved)
+        except JobError as error:
+            if saved is not None:
+                raise
+            lost = f", but for volumes: {error.message}"  # they cannot come back, ever: the files still do
         await threads.run(left.roll_back)
-        return f"the restore of {left.backup_id} was cut off, and the cell was put back as it was before"
+        return f"the restore of {left.backup_id} was cut off, and the cell was put back as it was before{lost}"
 
 
 def _saved(tools: Tools, left: Unfinished) -> Saved | None:

@@ -200,10 +200,12 @@ class _Restore:
                 told["state"] = "skipped"
                 return targets
             told["backup_id"], told["size"] = safety.backup_id, safety.size
+            if not full:
+                return targets
             self._saved = Saved(safety.backup_id, self._safety_key)
             sealed = None if self._safety_key is None else self._run.tools.seal.encrypt(self._safety_key).decode()
             await self._run.threads.run(workspace.note_safety, safety.backup_id, sealed)
-            return self._those_saved(targets, safety) if full else targets
+            return self._those_saved(targets, safety)
 
     def _those_saved(self, targets: tuple[VolumeTarget, ...], safety: Safety) -> tuple[VolumeTarget, ...]:
         for target in targets:
@@ -286,6 +288,4 @@ class _Restore:
 
 
 def _undone(result: PartResult) -> PartResult:
-    if result.outcome in {PartOutcome.SUCCEEDED, PartOutcome.RUNNING}:
-        return replace(result, outcome=PartOutcome.PENDING)
-    return result
+    return replace(result, outcome=PartOutcome.PENDING) if result.outcome is PartOutcome.SUCCEEDED else result

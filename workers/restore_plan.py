@@ -1,7 +1,7 @@
 """What a restore would do: made from the archive and from what the cell has now, followed by the real run."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,8 +129,13 @@ def choose_components(
     return ComponentChoice(tuple(names), frozenset(overlay), tuple(left_out), tuple(warnings))
 
 
-async def choose_volumes(tools: Tools, threads: Threads, report: Report, request: RestoreRequest) -> VolumeChoice:
-    """Choose the volumes and find where they go; those whose container is not here are left out, with the reason."""
+async def choose_volumes(
+    tools: Tools, threads: Threads, report: Report, request: RestoreRequest, returning: Collection[str]
+) -> VolumeChoice:
+    """Choose the volumes and find where they go; those whose container is not here are left out, with the reason.
+
+    `returning` are the services whose manifests come back with the cell's files.
+    """
     containers, away = await containers_of(tools)
     services = await known_services(tools, threads, containers)
     targets: list[VolumeTarget] = []
@@ -152,7 +157,7 @@ async def choose_volumes(tools: Tools, threads: Threads, report: Report, request
             fault = not_here(target.part, sorted(containers))
             left_out.append(skipped(target.part, fault, PartOutcome.FAILED))
             continue
-        warnings += _about(target, services)
+        warnings += _about(target, {*services.known, *returning})
         targets.append(target)
     there = {result.part.service for result in saved}
     for service in request.services or ():
@@ -206,7 +211,7 @@ async def _asked(ask: Callable[[str, str], Any], target: VolumeTarget) -> int | 
     return answer
 
 
-def _about(target: VolumeTarget, services: Services) -> list[str]:
+def _about(target: VolumeTarget, installed: Collection[str]) -> list[str]:
     part, container = target.saved.part, target.container
     said = []
     if target.saved.outcome is not PartOutcome.SUCCEEDED:
@@ -216,7 +221,7 @@ def _about(target: VolumeTarget, services: Services) -> list[str]:
             f"{part.label} was saved from the image {part.image}, and {container.name} runs another build of "
             f"{container.image}: look whether it reads the data."
         )
-    if part.service not in services.known:
+    if part.service not in installed:
         said.append(
             f"The service {part.service} is not installed here; only its container {target.volume.container} is."
         )

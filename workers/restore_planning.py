@@ -7,9 +7,10 @@ from typing import Any
 
 from app.archive.verify import Report
 from app.cell.dependencies import empty_variables
-from app.cell.restoring.places import STAGED
-from app.cell.restoring.plan import FilePlan, plan_files
+from app.cell.restoring.changes import FilePlan, Verb
+from app.cell.restoring.plan import plan_files
 from app.cell.restoring.staging import Staging
+from app.cell.services import FOLDER
 from app.errors import Code, JobError
 from workers.restore_plan import (
     ComponentChoice,
@@ -40,8 +41,8 @@ async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, sta
         whole=report.header is not None,
         keep_going=threads.keep_going,
     )
-    volumes = await choose_volumes(tools, threads, report, request)
-    empty = await threads.run(_empty_secrets, tools.settings.cell_root, staging, components)
+    volumes = await choose_volumes(tools, threads, report, request, _returning(staging, components))
+    empty = await threads.run(_empty_secrets, tools.settings.cell_root, staging, files)
     space = await threads.run(_space, run, request, files, volumes)
     plan = RestorePlan(report, components, files, volumes, empty, warnings_of(components, volumes, files), space)
     if plan.empty:
@@ -51,12 +52,23 @@ async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, sta
     return plan
 
 
-def _empty_secrets(root: Path, staging: Staging, components: ComponentChoice) -> tuple[str, ...]:
-    def after(path: str) -> Path:
-        entry = staging.tree.entries.get(path)
-        if entry is None or entry.component not in components.names or entry.place:
-            return root / path
-        return staging.workspace.folder / STAGED / str(entry.number)
+def _returning(staging: Staging, components: ComponentChoice) -> set[str]:
+    """Name the services whose manifests are among the files that come back."""
+    return {
+        path.split("/")[2]
+        for path, entry in staging.tree.entries.items()
+        if entry.component in components.names and path.startswith(f"{FOLDER}/") and path.endswith("/manifest.json")
+    }
+
+
+def _empty_secrets(root: Path, staging: Staging, files: FilePlan) -> tuple[str, ...]:
+    verbs = {change.path: change.verb for change in files.changes}
+
+    def after(path: str) -> Path | None:
+        verb = verbs.get(path, Verb.LEAVE)
+        if verb is Verb.REMOVE:
+            return None
+        return root / path if verb is Verb.LEAVE else staging.staged_file(path)
 
     return tuple(empty_variables(after(COMPOSE), after(ENV)))
 

@@ -70,19 +70,28 @@ class VolumeWriter:
         self._tools = tools
         self._threads = threads
         self._reader = reader
+        self._sink: VolumeSink | None = None
+        self._end: WriteEnd | None = None
 
     async def write(self, target: VolumeTarget, prefix: str) -> PartResult:
         """Write one volume; give its result where nothing in it has changed, or all is as in the archive.
 
-        Raises PartError where it is left half written.
+        One that is written whole, but whose container could not be let run again, has succeeded with an error. Raises
+        PartError where it is left half written.
         """
         started = time.monotonic()
+        self._sink, self._end = None, None
+        error: PartError | None = None
         try:
-            end, sink = await self._write(target, prefix)
-        except PartError as error:
-            if error.code not in _UNTOUCHED:
-                raise
+            await self._write(target, prefix)
+        except PartError as fault:
+            error = fault
+        end, sink = self._end, self._sink
+        if sink is None and error is not None and error.code in _UNTOUCHED:
             return replace(_empty(target.part), outcome=PartOutcome.FAILED, error=fault_of(error))
+        if end is None or sink is None:
+            assert error is not None
+            raise error
         return replace(
             _empty(target.part),
             outcome=PartOutcome.SUCCEEDED,
@@ -92,20 +101,24 @@ class VolumeWriter:
             way=sink.way,
             exit_code=end.exit_code,
             warnings=(*end.warnings, *([sink.loses] if sink.loses else ())),
+            error=None if error is None else fault_of(error),
         )
 
-    async def _write(self, target: VolumeTarget, prefix: str) -> tuple[WriteEnd, VolumeSink]:
+    async def _write(self, target: VolumeTarget, prefix: str) -> None:
         engine, volume = self._tools.engine, target.volume
-        async with quiesced(engine, self._tools.journal, volume.container, volume.quiesce):
-            async with engine.write_volume(volume.container, volume.path, empty=not target.overlay) as sink:
-                try:
-                    pieces = self._reader.volume(prefix, sink.dialect)
-                    await self._threads.run_with_abort(sink.abort, _pump, pieces, sink, self._threads.keep_going)
-                except PartError as error:
-                    if error.code is Code.STREAM_CUT:
-                        await sink.end()  # tar's own words say more
-                    raise
-                return await sink.end(), sink
+        async with (
+            quiesced(engine, self._tools.journal, volume.container, volume.quiesce),
+            engine.write_volume(volume.container, volume.path, empty=not target.overlay) as sink,
+        ):
+            self._sink = sink
+            try:
+                pieces = self._reader.volume(prefix, sink.dialect)
+                await self._threads.run_with_abort(sink.abort, _pump, pieces, sink, self._threads.keep_going)
+            except PartError as error:
+                if error.code is Code.STREAM_CUT:
+                    await sink.end()  # tar's own words say more
+                raise
+            self._end = await sink.end()
 
 
 def _pump(pieces: Iterable[bytes | memoryview], sink: VolumeSink, keep_going: Callable[[], None]) -> None:

@@ -21,6 +21,8 @@ from workers.tools import Tools
 WIREGUARD = "cell-wireguard"
 # whichever of these works is what the container's other rules are made with
 _VARIANTS = ("iptables", "iptables-nft", "iptables-legacy")
+# a table in which nothing stands yet is an error to `ip`, and no route to its reader
+_ROUTES = 'for table; do echo "table $table"; ip route show table "$table" 2>/dev/null || true; done'
 _RESOLVE = 'getent ahostsv4 "$1" 2>/dev/null || getent hosts "$1"'
 
 
@@ -100,19 +102,13 @@ class _Router:
         saved = {table: await self._ask(f"{self._variant}-save", "-t", table, matching="PIC_") for table in TABLES}
         rules = read_rules(await self._rules())
         tables |= {rule.table for rule in rules if rule.table is not None}
-        routes = [route for table in sorted(tables) for route in read_routes(table, await self._routes(table))]
-        return _State(read_firewall(saved), Policy(rules, tuple(routes)))
+        routes = await self._ask("sh", "-c", _ROUTES, "sh", *map(str, sorted(tables)))
+        return _State(read_firewall(saved), Policy(rules, read_routes(routes)))
 
     async def _rules(self) -> str:
         # -N: a table may have a name there; an old `ip` does not know the option
         numeric = await read_lines(self._engine, WIREGUARD, ["ip", "-N", "rule", "show"], matching="fwmark")
         return numeric.output if numeric.exit_code == 0 else await self._ask("ip", "rule", "show", matching="fwmark")
-
-    async def _routes(self, table: int) -> str:
-        shown = await ask(self._engine, WIREGUARD, ["ip", "route", "show", "table", str(table)])
-        if shown.exit_code != 0 and "does not exist" not in shown.output:
-            raise _failed("ip route", shown)
-        return shown.output
 
     async def _interfaces(self) -> frozenset[str]:
         text = await self._ask("ip", "-o", "link", "show", "up")

@@ -223,10 +223,11 @@ class JobRun:
 
 
 def _given_up(result: PartResult, error: BackupError) -> PartResult:
-    """Give the part that was being saved when the job failed as failed."""
-    if result.outcome is not PartOutcome.RUNNING:
+    """Give the part that was worked on when the job failed as failed, one that is still to come as skipped."""
+    ends = {PartOutcome.RUNNING: PartOutcome.FAILED, PartOutcome.PENDING: PartOutcome.SKIPPED}
+    if result.outcome not in ends:
         return result
-    return replace(result, outcome=PartOutcome.FAILED, error=fault_of(error))
+    return replace(result, outcome=ends[result.outcome], error=fault_of(error))
 
 
 def _cancelled() -> JobError:
