@@ -47,7 +47,7 @@ def relay_typical(view: memoryview, at: int, end: int, prefix: bytes) -> Typical
     header that has a short name beginning with `./` and correct checksums.
     """
     if end - at > _EXTENDED + BLOCK and view[at + 156] == PAX_NEXT:
-        if not _is_harmless(bytes(view[at : at + _EXTENDED])):
+        if not is_harmless(bytes(view[at : at + _EXTENDED])):
             return None
         at += _EXTENDED
     data = at + BLOCK
@@ -59,7 +59,7 @@ def relay_typical(view: memoryview, at: int, end: int, prefix: bytes) -> Typical
     plain = _is_plain(name, path, rest) and PLAIN_NUMBERS.fullmatch(view, at + 100, at + 148)
     if not plain or kind != REGULAR or prefix_field:
         return None
-    size, checksum = int(size_field[:-1], 8), _checksum(view[at:data], stored)
+    size, checksum = int(size_field[:-1], 8), checksum_of(view[at:data], stored)
     if checksum is None:
         return None
     after = data + size + (-size % BLOCK)
@@ -85,10 +85,10 @@ def _is_plain(name: bytes, path: bytes, rest: bytes) -> bool:
     )
 
 
-def _is_harmless(extended: bytes) -> bool:
+def is_harmless(extended: bytes) -> bool:
     """Tell whether an extended header of one block is as it should be and says nothing about names or sizes."""
     size = _octal(extended[124:136])
-    if not size or size > BLOCK or _checksum(extended[:BLOCK], extended[148:156]) is None:
+    if not size or size > BLOCK or checksum_of(extended[:BLOCK], extended[148:156]) is None:
         return False
     payload = extended[BLOCK : BLOCK + size]
     if (only_time := _ONLY_TIME.fullmatch(payload)) is not None:
@@ -110,7 +110,7 @@ def _octal(field: bytes) -> int | None:
         return None
 
 
-def _checksum(block: bytes | memoryview, stored: bytes) -> int | None:
+def checksum_of(block: bytes | memoryview, stored: bytes) -> int | None:
     """Give a header's checksum where it is right and written as most do: six digits, a NUL, a space.
 
     Adler-32 gives the sum of the block modulo 65521 only; what is stored tells the rest.
