@@ -6,9 +6,7 @@ import json
 import signal
 import sys
 import uuid
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any

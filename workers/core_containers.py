@@ -1,12 +1,14 @@
 """Asks the cell's core containers: whether they run, what a command in them says."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from app.engine.base import CommandResult, ContainerState, Engine
 from app.errors import Code, PartError
 
 NOT_THERE = {126, 127}
 _SECONDS = 60
+_HOME = "com.docker.compose.project.working_dir"
 _PAGE = 3500
 # `run` keeps the last 4 KiB of an output: this gives any of it, page by page, and only the lines that matter
 _PAGED = """
@@ -20,15 +22,27 @@ exit 0
 """
 
 
-async def why_away(engine: Engine, name: str) -> str | None:
-    """Say why a container cannot be asked; None where it runs."""
+async def why_away(engine: Engine, name: str, root: Path) -> str | None:
+    """Say why a container cannot be asked; None where it runs, and runs for the cell in `root`."""
     try:
         container = await engine.inspect(name)
     except PartError as error:
         if error.code is Code.CONTAINER_MISSING:
             return f"there is no {name}"
         return f"{name} cannot be asked: {error.message}"
-    return None if container.state is ContainerState.RUNNING else f"{name} does not run"
+    if container.state is not ContainerState.RUNNING:
+        return f"{name} does not run"
+    home = container.labels.get(_HOME)
+    return f"{name} belongs to the cell in {home}" if home and _elsewhere(Path(home), root) else None
+
+
+def _elsewhere(home: Path, root: Path) -> bool:
+    """Tell that a folder is there and is neither in the cell nor around it: a sample or a copy must not rule the cell.
+
+    A folder that is not there says nothing: this service may run in a container, where the cell has another path.
+    """
+    home, root = home.resolve(), root.resolve()
+    return home.is_dir() and not home.is_relative_to(root) and not root.is_relative_to(home)
 
 
 async def ask(engine: Engine, name: str, command: Sequence[str], *, stdin: str | None = None) -> CommandResult:

@@ -28,7 +28,7 @@ async def make_caddyfile(tools: Tools) -> Made:
     """Make the Caddyfile anew and have Caddy load it; PartError or InputError where the one that is there stays."""
     engine, root = tools.engine, tools.settings.cell_root
     found = await asyncio.to_thread(lambda: web.read_web(root, read_configuration(root)))
-    away = await why_away(engine, CADDY)
+    away = await why_away(engine, CADDY, root)
     given = {"domain": found.domain, "mode": found.mode, "sites": found.sites} | await _tls(engine, root, found, away)
     text = await asyncio.to_thread(render, "Caddyfile", tools.settings.template_dir, given)
     check_caddyfile(text)
@@ -52,7 +52,7 @@ async def make_corefile(tools: Tools) -> Made:
     text = await asyncio.to_thread(render, "Corefile", tools.settings.template_dir, given)
     check_corefile(text)
     done = await _put(tools, names.FILE, text)
-    away = await why_away(tools.engine, DNS)
+    away = await why_away(tools.engine, DNS, root)
     if away is not None:
         return Made(PartOutcome.SUCCEEDED, f"{done}, not yet loaded: {away}.", found.warnings)
     try:

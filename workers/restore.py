@@ -21,7 +21,7 @@ from app.cell.restoring.swap import Swap
 from app.cell.restoring.workspace import Workspace, open_workspace
 from app.engine.base import ContainerState
 from app.engine.shield import see_through
-from app.errors import ArchiveError, BackupError, Code, JobError, PartError
+from app.errors import ArchiveError, BackupError, JobError, PartError
 from app.jobs.keys import unpack_keys
 from app.jobs.records import JobState
 from workers.putting_back import Saved, put_volumes_back
@@ -232,18 +232,22 @@ class _Restore:
         """Put volumes and files back; what of it fails is raised, and the next start tries it again."""
         run = self._run
         run.parts[:] = [_undone(result) for result in run.parts]
-        failed: JobError | None = None
+        lost: JobError | None = None
         try:
-            await put_volumes_back(run.tools, self._begun, self._saved)
+            await self._put_volumes_back()
         except JobError as error:
-            failed = error
             if self._saved is not None:
                 raise
-        # without a safety archive the volumes cannot come back, ever: the files still do
+            lost = error  # without a safety archive the volumes cannot come back, ever: the files still do
         run.warnings.extend(await run.threads.run(workspace.roll_back))
-        self.told["rolled_back"] = failed is None
-        if failed is not None:
-            raise failed
+        self.told["rolled_back"] = lost is None
+        if lost is not None:
+            raise lost
+
+    async def _put_volumes_back(self) -> None:
+        """Put back every volume that was begun, once."""
+        await put_volumes_back(self._run.tools, self._begun, self._saved)
+        self._begun.clear()
 
     async def _put_component(self, swap: Swap, plan: RestorePlan, name: str) -> None:
         run = self._run
@@ -262,7 +266,7 @@ class _Restore:
         services = await known_services(run.tools, run.threads, containers)
         await run.threads.run(archive.rewind)
         reader = VolumeReader(tar_stream(archive, self._data_key), meter=run.meter, keep_going=run.threads.keep_going)
-        writer = VolumeWriter(run.tools, run.threads, reader)
+        writer = VolumeWriter(run.tools, run.threads, reader, self._put_volumes_back)
         for target in targets:
             now = target_of(target.saved, services, containers)
             held = replace(target, volume=replace(target.volume, quiesce=now.quiesce))
@@ -272,7 +276,7 @@ class _Restore:
             run.parts.append(PartResult(held.part, PartOutcome.RUNNING))
             run.parts[-1] = await writer.write(held, target.saved.part.prefix)
             if run.parts[-1].outcome is not PartOutcome.SUCCEEDED:
-                self._begun.pop()  # it was not touched
+                self._begun.remove(held.part)  # it was not touched
 
     async def _look_at_containers(self, plan: RestorePlan) -> list[str]:
         """Name the containers that ran before the restore and do not now."""
@@ -288,4 +292,4 @@ class _Restore:
 
 
 def _undone(result: PartResult) -> PartResult:
-    return replace(result, outcome=PartOutcome.PENDING) if result.outcome is PartOutcome.SUCCEEDED else result
+    return PartResult(result.part, PartOutcome.PENDING) if result.outcome is PartOutcome.SUCCEEDED else result

@@ -160,9 +160,11 @@ async def choose_volumes(
         warnings += _about(target, {*services.known, *returning})
         targets.append(target)
     there = {result.part.service for result in saved}
-    for service in request.services or ():
-        if service not in there:
-            left_out.append(skipped(Part(PartKind.VOLUME, "unknown", service=service), _nothing_of(service)))
+    left_out.extend(
+        skipped(Part(PartKind.VOLUME, "unknown", service=service), _nothing_of(service))
+        for service in request.services or ()
+        if service not in there
+    )
     return VolumeChoice(tuple(targets), tuple(left_out), tuple(warnings), containers)
 
 

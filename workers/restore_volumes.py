@@ -1,8 +1,9 @@
 """The volumes of a restore: which containers they go to, and writing them there."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from app.archive.outgoing import VolumeReader
 from app.archive.parts import Part, PartOutcome, PartResult, fault_of
@@ -10,6 +11,7 @@ from app.cell.manifests import Quiesce
 from app.cell.services import Services, Volume, find_services
 from app.engine.base import Container, VolumeSink, WriteEnd
 from app.engine.journal import quiesced
+from app.engine.shield import see_through
 from app.errors import Code, PartError
 from workers.threads import Threads
 from workers.tools import Tools
@@ -64,12 +66,22 @@ async def containers_of(tools: Tools) -> tuple[Mapping[str, Container], PartErro
 
 
 class VolumeWriter:
-    """Write volumes out of an archive into their containers, in the archive's order."""
+    """Write volumes out of an archive into their containers, in the archive's order.
 
-    def __init__(self, tools: Tools, threads: Threads, reader: VolumeReader) -> None:
+    `undo` runs where writing one fails, while its container is still held: no service sees a half-written volume.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        threads: Threads,
+        reader: VolumeReader,
+        undo: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
         self._tools = tools
         self._threads = threads
         self._reader = reader
+        self._undo = undo
         self._sink: VolumeSink | None = None
         self._end: WriteEnd | None = None
 
@@ -80,14 +92,14 @@ class VolumeWriter:
         PartError where it is left half written.
         """
         started = time.monotonic()
-        self._sink, self._end = None, None
+        warned, left_out = len(self._reader.warnings), len(self._reader.left_out)
         error: PartError | None = None
         try:
             await self._write(target, prefix)
         except PartError as fault:
             error = fault
         end, sink = self._end, self._sink
-        if sink is None and error is not None and error.code in _UNTOUCHED:
+        if error is not None and self._is_untouched(error):
             return replace(_empty(target.part), outcome=PartOutcome.FAILED, error=fault_of(error))
         if end is None or sink is None:
             assert error is not None
@@ -100,25 +112,40 @@ class VolumeWriter:
             seconds=round(time.monotonic() - started, 3),
             way=sink.way,
             exit_code=end.exit_code,
-            warnings=(*end.warnings, *([sink.loses] if sink.loses else ())),
+            warnings=(
+                *end.warnings,
+                *([sink.loses] if sink.loses else ()),
+                *self._reader.warnings[warned:],
+                *(f"{name} was left out" for name in self._reader.left_out[left_out:]),
+            ),
             error=None if error is None else fault_of(error),
         )
 
     async def _write(self, target: VolumeTarget, prefix: str) -> None:
         engine, volume = self._tools.engine, target.volume
-        async with (
-            quiesced(engine, self._tools.journal, volume.container, volume.quiesce),
-            engine.write_volume(volume.container, volume.path, empty=not target.overlay) as sink,
-        ):
-            self._sink = sink
+        self._sink, self._end = None, None
+        async with quiesced(engine, self._tools.journal, volume.container, volume.quiesce):
             try:
-                pieces = self._reader.volume(prefix, sink.dialect)
-                await self._threads.run_with_abort(sink.abort, _pump, pieces, sink, self._threads.keep_going)
-            except PartError as error:
-                if error.code is Code.STREAM_CUT:
-                    await sink.end()  # tar's own words say more
+                async with engine.write_volume(volume.container, volume.path, empty=not target.overlay) as sink:
+                    self._sink = sink
+                    self._end = await self._copy(sink, prefix)
+            except BaseException as error:
+                if self._undo is not None and not (isinstance(error, PartError) and self._is_untouched(error)):
+                    await see_through(self._undo())
                 raise
-            self._end = await sink.end()
+
+    async def _copy(self, sink: VolumeSink, prefix: str) -> WriteEnd:
+        try:
+            pieces = self._reader.volume(prefix, sink.dialect)
+            await self._threads.run_with_abort(sink.abort, _pump, pieces, sink, self._threads.keep_going)
+        except PartError as error:
+            if error.code is Code.STREAM_CUT:
+                await sink.end()  # tar's own words say more
+            raise
+        return await sink.end()
+
+    def _is_untouched(self, error: PartError) -> bool:
+        return self._sink is None and error.code in _UNTOUCHED
 
 
 def _pump(pieces: Iterable[bytes | memoryview], sink: VolumeSink, keep_going: Callable[[], None]) -> None:

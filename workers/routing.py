@@ -38,7 +38,7 @@ async def make_routing(tools: Tools) -> Made:
     """Apply the routing rules in `cell-wireguard`; PartError ROUTING_FAILED where they are as before."""
     engine, root = tools.engine, tools.settings.cell_root
     routing = await asyncio.to_thread(lambda: read_routing(root, read_configuration(root)))
-    away = await why_away(engine, WIREGUARD)
+    away = await why_away(engine, WIREGUARD, root)
     if away is not None:
         return Made(PartOutcome.SKIPPED, f"not applied: {away}.", routing.warnings)
     warnings = await _Router(engine, await _variant(engine)).apply(routing)
@@ -128,7 +128,7 @@ class _Router:
         return known, tuple(warnings)
 
     async def _restore(self, rules: str, *options: str) -> None:
-        await self._do([f"{self._variant}-restore", "--noflush", *options], rules)
+        await self._do([f"{self._variant}-restore", "--noflush", "--wait=5", *options], rules)
 
     async def _batch(self, lines: str) -> None:
         if lines:

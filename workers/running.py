@@ -137,10 +137,15 @@ class JobRun:
         return self._done()
 
     async def _with_sound_cell(self) -> None:
-        """Finish or put back a restore that was cut off; JobError ROLLBACK_FAILED where the cell is still between."""
+        """Tidy up after a job whose process died: first its restore, then the containers that it held still.
+
+        Raises JobError ROLLBACK_FAILED where the cell is still between old and new.
+        """
         said = await recover_restore(self.tools)
         if said is not None:
             self.warnings.append(f"Before this job began: {said}.")
+        for line in await recover(self.tools.journal, self.tools.engine):
+            log.warning("recovery: %s", line)
 
     def _told_to_end(self) -> JobError:
         """Say why the task was cancelled, which goes no further: arq would only log it with a traceback."""
@@ -181,8 +186,6 @@ class JobRun:
         return Meter(self.meter.files + inner.files, self.meter.bytes + inner.bytes, inner.current)
 
     async def _begin(self, fence: int) -> None:
-        for line in await recover(self.tools.journal, self.tools.engine):
-            log.warning("recovery: %s", line)
         self.job = replace(self.job, state=JobState.RUNNING, started_at=datetime.now(UTC), fence=fence)
         await self.tools.jobs.store.update(self.job)
 

@@ -59,9 +59,9 @@ async def save_before(
             if error.code in _STOPS_NOTHING:
                 raise
             raise JobError(Code.SAFETY_FAILED, f"The safety archive could not be made: {error.message}") from error
-        lacking = [result for result in inner.parts if result.outcome is not PartOutcome.SUCCEEDED]
-        for result in lacking:
-            if result.part.kind is PartKind.COMPONENT:
+        for result in inner.parts:
+            if result.part.kind is PartKind.COMPONENT and result.outcome is not PartOutcome.SUCCEEDED:
+                await run.threads.run(run.tools.store.remove, job.backup_id)
                 why = result.error.message if result.error else "it could not be read"
                 raise JobError(Code.SAFETY_FAILED, f"'{result.part.label}' could not be saved first: {why}")
         return Safety(job.backup_id, int(ending.result["size"]), tuple(inner.parts))

@@ -43,9 +43,11 @@ class Tools:
 @asynccontextmanager
 async def open_tools(settings: Settings, redis_url: str) -> AsyncIterator[Tools]:
     """Open everything a worker needs and give it back afterwards."""
-    async with open_jobs(settings, redis_url, patient=True) as jobs:
-        async with tools_around(settings, jobs, LocalStore(settings.archives_dir)) as tools:
-            yield tools
+    async with (
+        open_jobs(settings, redis_url, patient=True) as jobs,
+        tools_around(settings, jobs, LocalStore(settings.archives_dir)) as tools,
+    ):
+        yield tools
 
 
 @asynccontextmanager
