@@ -26,10 +26,11 @@ def unmet(chosen: Collection[str]) -> list[str]:
     ]
 
 
-def empty_variables(compose: Path, env: Path) -> list[str]:
+def empty_variables(compose: Path | None, env: Path | None) -> list[str]:
     """Name the variables in a compose file that would be empty, because the env file does not give them a value.
 
-    A stack that comes up with empty passwords reports no error: https://github.com/Finsys/dockhand/issues/1329
+    None stands for a file that is not there. A stack that comes up with empty passwords reports no error:
+    https://github.com/Finsys/dockhand/issues/1329
     """
     given = {
         match[1] for line in _text(env).splitlines() if (match := _ASSIGNMENT.fullmatch(line)) and match[2].strip("\"'")
@@ -48,7 +49,9 @@ def _may_be_missing(operation: str) -> bool:
     return kind == "+" or (kind == "-" and bool(word))
 
 
-def _text(path: Path) -> str:
+def _text(path: Path | None) -> str:
+    if path is None:
+        return ""
     try:
         with path.open("rb") as file:
             return file.read(_MAX_BYTES).decode("utf-8", "replace")

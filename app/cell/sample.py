@@ -133,6 +133,7 @@ def _wireguard(root: Path, facts: _Facts) -> None:
     peers[1] |= {"exit_via": "default", "route_via": "friend"}
     _write_json(root / "data/peers.json", peers, PRIVATE)
     link = {"name": "friend", "endpoint": "friend.example.net:51820", "public_key": make.wireguard_keys().public}
+    link |= {"domain": "friend.cell", "dns_ip": "10.0.1.1"}
     _write_json(root / "data/cell_links.json", [link], PRIVATE)
 
 
