@@ -1,14 +1,11 @@
 """The restore job: verify, plan, safety archive, the cell's files in order, volumes, regeneration."""
 
-import os
-import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from app.archive.guard import Limits
 from app.archive.outgoing import VolumeReader
 from app.archive.parts import Part, PartKind, PartOutcome, PartResult
 from app.archive.pinned import PinnedFile
@@ -33,6 +30,7 @@ from workers.restore_volumes import VolumeTarget, VolumeWriter, containers_of, k
 from workers.running import Ending, JobRun
 from workers.safety import Safety, save_before
 from workers.steps import Steps
+from workers.verify import limits_of, setuid_rule
 
 NEXT = "Run 'make restart' in the cell root, so that every container reads what was restored."
 
@@ -157,8 +155,8 @@ class _Restore:
                 meter=run.meter,
                 keep_going=run.threads.keep_going,
                 receiver=staging,
-                limits=Limits(members=settings.max_members, expansion=settings.max_expansion),
-                may_be_setuid=self._is_setuid_now,
+                limits=limits_of(settings),
+                may_be_setuid=setuid_rule(settings.cell_root, authentic=self._data_key is not None),
             )
         except ArchiveError as error:
             await self._note_verification(
@@ -167,14 +165,6 @@ class _Restore:
             raise
         await self._note_verification(Verification(datetime.now(UTC), ok=True))
         return report
-
-    def _is_setuid_now(self, name: bytes) -> bool:
-        """Tell whether the cell has this file already, with the right to act as its owner or group."""
-        try:
-            facts = os.lstat(os.path.join(os.fsencode(self._run.tools.settings.cell_root), name))  # noqa: PTH118 - bytes
-        except OSError:
-            return False
-        return stat.S_ISREG(facts.st_mode) and bool(facts.st_mode & (stat.S_ISUID | stat.S_ISGID))
 
     async def _note_verification(self, verification: Verification) -> None:
         try:

@@ -17,6 +17,7 @@ from workers.restore_volumes import VolumeTarget, containers_of, known_services,
 from workers.threads import Threads
 from workers.tools import Tools
 
+COMPOSE, ENV = "docker-compose.yml", ".env"
 _ASK_SECONDS = 15
 
 
@@ -168,9 +169,12 @@ async def choose_volumes(
     return VolumeChoice(tuple(targets), tuple(left_out), tuple(warnings), containers)
 
 
-def warnings_of(components: ComponentChoice, volumes: VolumeChoice, files: FilePlan) -> tuple[str, ...]:
+def warnings_of(
+    components: ComponentChoice, volumes: VolumeChoice, files: FilePlan, empty_secrets: Sequence[str]
+) -> tuple[str, ...]:
     """Gather what people should know before they agree."""
-    return (*components.warnings, *volumes.warnings, *unmet(components.names), *files.warnings)
+    empty = [f"{name} will be empty: {COMPOSE} uses it, and {ENV} does not give it a value." for name in empty_secrets]
+    return (*components.warnings, *volumes.warnings, *unmet(components.names), *empty, *files.warnings)
 
 
 def _results(report: Report) -> tuple[PartResult, ...]:

@@ -13,6 +13,8 @@ from app.cell.restoring.staging import Staging
 from app.cell.services import FOLDER
 from app.errors import Code, JobError
 from workers.restore_plan import (
+    COMPOSE,
+    ENV,
     ComponentChoice,
     RestorePlan,
     VolumeChoice,
@@ -22,8 +24,6 @@ from workers.restore_plan import (
 )
 from workers.restore_request import RestoreRequest
 from workers.running import JobRun
-
-COMPOSE, ENV = "docker-compose.yml", ".env"
 
 
 async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, staging: Staging) -> RestorePlan:
@@ -44,7 +44,8 @@ async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, sta
     volumes = await choose_volumes(tools, threads, report, request, _returning(staging, components))
     empty = await threads.run(_empty_secrets, tools.settings.cell_root, staging, files)
     space = await threads.run(_space, run, request, files, volumes)
-    plan = RestorePlan(report, components, files, volumes, empty, warnings_of(components, volumes, files), space)
+    warnings = warnings_of(components, volumes, files, empty)
+    plan = RestorePlan(report, components, files, volumes, empty, warnings, space)
     if plan.empty:
         reasons = [f"{result.part.label}: {result.error.message}" for result in plan.left_out if result.error]
         raise JobError(Code.NOTHING_TO_RESTORE, " ".join(["Nothing could be restored.", *reasons[:3]]))

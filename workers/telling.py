@@ -66,8 +66,6 @@ def _tell_plan(console: Console, plan: dict[str, Any]) -> None:
         console.print(f"{volume['name']} -> {volume['container']}:{volume['path']}, {decimal(volume['bytes'])}")
     for item in plan["missing"]:
         console.print(f"missing: {item['name']}: {item['message']}")
-    for name in plan["empty_secrets"]:
-        console.print(f"warning: {name} would be empty: docker-compose.yml uses it and .env does not give it a value")
     for name, size in plan["space"].items():
         console.print(f"space: {name}: {decimal(size) if isinstance(size, int) else size}")
 

@@ -19,6 +19,9 @@ Out = Callable[[bytes], None]
 _PIECE = 1 << 20
 # the last one: readlink of what is no link any more
 _VANISHED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL}
+_SET_ID = stat.S_ISUID | stat.S_ISGID
+_CAPABILITY = b"SCHILY.xattr.security.capability"
+_PRIVILEGED = "is setuid, setgid or has capabilities: out of a plain archive it restores only where it is so already"
 _NO_XATTRS = {errno.ENOTSUP, errno.ENODATA, errno.EPERM}
 
 
@@ -98,6 +101,8 @@ class FileMembers:
         after = os.fstat(descriptor)
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             return f"{self._meter.current} changed while it was read"
+        if member.mode & _SET_ID or _CAPABILITY in member.records:
+            return f"{self._meter.current} {_PRIVILEGED}"
         return None
 
     def _contents(self, descriptor: int, path: bytes, size: int, piece: bytes) -> None:
