@@ -72,7 +72,7 @@ def take_inventory(
     """
     check_cell_root(root)
     wanted = [name for name in layout.names if chosen is None or name in chosen]
-    walk = Walk(root, layout, wanted, _identities(root, leave_out))
+    walk = Walk(root, layout, wanted, identities(root, leave_out))
     walk.run()
     entries = _by_component(walk.found, wanted)
     grouped = [
@@ -90,17 +90,18 @@ def _said(item: ComponentFiles) -> ComponentFiles:
     return ComponentFiles(item.name, (), (f"Nothing in the cell belongs to '{item.name}'.",))
 
 
-def _identities(root: Path, leave_out: Iterable[Path]) -> set[tuple[int, int]]:
+def identities(root: Path, leave_out: Iterable[Path]) -> set[tuple[int, int]]:
+    """Give device and inode of the directories that are no part of the cell; InputError INVALID_SETTING as above."""
     # by device and inode, so that a symlinked or bind-mounted way to the same directory counts too
-    identities = {identity for path in leave_out if (identity := _identity(path)) is not None}
+    found = {identity for path in leave_out if (identity := _identity(path)) is not None}
     for name in REST_FOLDERS:
-        if _identity(root / name) in identities:
+        if _identity(root / name) in found:
             raise InputError(
                 Code.INVALID_SETTING,
                 f"Backups or state are kept in {printable(str(root / name))} itself, which is part of the cell.",
                 hint="Give CELL_BACKUP_BACKUP_DIR and CELL_BACKUP_STATE_DIR folders of their own.",
             )
-    return identities
+    return found
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

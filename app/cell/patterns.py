@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 RESERVED = ("services", ".cell-backup")  # top-level names that an archive uses for itself
+ELSEWHERE = ".cell-backup-restore"  # where a restore works on other file systems than the cell root's
 
 DEEP = "**"
 

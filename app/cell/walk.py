@@ -8,7 +8,7 @@ from pathlib import Path
 from app.archive.files import Entry
 from app.cell.documents import printable, reason
 from app.cell.layout import Layout
-from app.cell.patterns import RESERVED
+from app.cell.patterns import ELSEWHERE, RESERVED
 from app.errors import Code, PartError
 
 _UNSAVED = {
@@ -20,15 +20,27 @@ _UNSAVED = {
 
 
 class Walk:
-    """Collect what belongs to the wanted components, parents before children, sorted by name, following no links."""
+    """Collect what belongs to the wanted components, parents before children, sorted by name, following no links.
 
-    def __init__(self, root: Path, layout: Layout, wanted: list[str], skipped: set[tuple[int, int]]) -> None:
+    Unless `look_behind` is false, a link to what no component saves is a fault of those that miss it.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        layout: Layout,
+        wanted: list[str],
+        skipped: set[tuple[int, int]],
+        *,
+        look_behind: bool = True,
+    ) -> None:
         self.found: list[tuple[Entry, str | None]] = []
         self.warnings: dict[str, list[str]] = {name: [] for name in wanted}
         self.faults: dict[str, list[PartError]] = {name: [] for name in wanted}
         self._root = root
         self._layout = layout
         self._skipped = skipped
+        self._looks_behind = look_behind
 
     def run(self) -> None:
         """Walk; a directory that cannot be read is a fault of every component that may have something in it."""
@@ -52,7 +64,9 @@ class Walk:
 
     def _directory(self, entry: Entry) -> list[str]:
         inside = entry.path + "/"
-        if entry.path in RESERVED or (entry.stat.st_dev, entry.stat.st_ino) in self._skipped:
+        if entry.path in RESERVED or entry.path.rpartition("/")[2] == ELSEWHERE:
+            return []
+        if (entry.stat.st_dev, entry.stat.st_ino) in self._skipped:
             return []
         if self._layout.excludes(inside) or not self._wanted(self._layout.components_below(entry.path)):
             return []
@@ -77,7 +91,7 @@ class Walk:
             return
         owner = self._layout.component_of(entry.path)
         kind = stat.S_IFMT(entry.stat.st_mode)
-        if kind == stat.S_IFLNK:
+        if kind == stat.S_IFLNK and self._looks_behind:
             self._look_behind(entry.path, owner)
         if kind in _UNSAVED:
             self._warn([owner], f"{printable(entry.path)}: {_UNSAVED[kind]}, left out.")
