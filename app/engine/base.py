@@ -103,7 +103,11 @@ class WriteEnd:
 
 
 class VolumeSink(Protocol):
-    """Take one volume as a tar stream with relative names (`./…`); write it in a thread, then ask how it ended."""
+    """Take one volume as a tar stream with relative names (`./…`); write it in a thread, then ask how it ended.
+
+    The stream must have its end-of-archive blocks. What is in its way is replaced, not written through: a file by
+    unlinking it first, a link by removing the link. Directories stay; one that is not empty gives way to no file.
+    """
 
     @property
     def way(self) -> Way:
@@ -130,8 +134,8 @@ class VolumeSink(Protocol):
     async def end(self) -> WriteEnd:
         """Say that the stream is over and how the write ended; call it once everything was written, or `write` raised.
 
-        Raises PartError with tar's own words: TAR_FAILED, VOLUME_FULL, VOLUME_MISSING, STREAM_CUT where the engine
-        does not know how it ended.
+        Raises PartError with tar's own words: TAR_FAILED, VOLUME_FULL, STREAM_CUT where the engine does not know how
+        it ended, STREAM_STALLED.
         """
 
 
@@ -163,7 +167,8 @@ class Engine(Protocol):
         With `empty`, what is in the directory is removed first, the directory itself stays (it may be a mount point).
         A running container is written to by its own tar. One that is stopped or paused, or has no tar, by a helper
         container that shares its mounts, made of an image that has a tar and removed afterwards; where that cannot be
-        had, by the archive endpoint. Raises PartError: CONTAINER_MISSING, VOLUME_MISSING, VOLUME_NOT_EMPTIED.
+        had, by the archive endpoint. Raises PartError: CONTAINER_MISSING, VOLUME_MISSING and ENGINE_UNREACHABLE before
+        anything has changed, VOLUME_NOT_EMPTIED where it may have.
         """
 
     async def free_space(self, container: str, path: str) -> int | None:
@@ -173,7 +178,10 @@ class Engine(Protocol):
         """Send a signal such as `USR1` to the main process of a running container."""
 
     async def sweep_helpers(self) -> list[str]:
-        """Remove helper containers that a dead process left behind; give their names."""
+        """Remove helper containers that a dead process left behind; give their names.
+
+        A process that cannot be seen from here counts as dead: one in another container, or on another machine.
+        """
 
     async def measure(self, container: str, path: str) -> int | None:
         """Estimate the bytes below a path with `du` in the container; None where that can't be had."""
@@ -181,7 +189,10 @@ class Engine(Protocol):
     async def run(
         self, container: str, command: Sequence[str], *, timeout_seconds: float, stdin: bytes | None = None
     ) -> CommandResult:
-        """Run a command in a running container, with `stdin` on its standard input; HOOK_TIMEOUT where it does not end in time (it is ended then)."""
+        """Run a command in a running container, with `stdin` on its standard input.
+
+        Raises PartError HOOK_TIMEOUT where it does not end in time (it is ended then).
+        """
 
     async def pause(self, container: str) -> None:
         """Pause a running container; one that is paused already is left as it is."""

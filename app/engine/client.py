@@ -49,6 +49,38 @@ class Client:
         async with self.call(container, seconds=seconds) as docker:
             return await docker._query_json(path, method, data=data, params=params)  # noqa: SLF001 (no public way)
 
+    async def send(
+        self,
+        path: str,
+        method: str,
+        *,
+        container: str | None = None,
+        seconds: float = CALL_SECONDS,
+        params: Any = None,
+        tar: bytes | None = None,
+    ) -> None:
+        """Call the engine's REST interface where its answer says nothing but that it is done; raises as `call` does."""
+        headers = {"Content-Type": "application/x-tar"} if tar is not None else None
+        async with (
+            self.call(container, seconds=seconds) as docker,
+            docker._query(path, method, params=params, data=tar, headers=headers) as answer,  # noqa: SLF001 (no public way)
+        ):
+            await answer.read()
+
+    async def first_bytes(self, path: str, size: int, *, container: str, params: Any) -> bytes:
+        """Give no more than the first bytes of an answer, as they are; raises as `call` does."""
+        got = b""
+        async with (
+            self.call(container) as docker,
+            docker._query(path, params=params, headers={"Accept-Encoding": "identity"}) as answer,  # noqa: SLF001 (no public way)
+        ):
+            try:
+                while len(got) < size and (more := await answer.content.read(size - len(got))):
+                    got += more
+            finally:
+                answer.close()
+        return got
+
     async def api_version(self) -> str:
         """Give the negotiated API version, such as v1.41."""
         async with self.call() as docker:
@@ -72,6 +104,8 @@ def refused(status: int, message: str, container: str | None) -> PartError:
     """Turn an answer of the engine that is no success into an error."""
     if status == 404 and container is not None and "no such container" in message.lower():
         return PartError(Code.CONTAINER_MISSING, f"There is no container {container}")
+    if status == 404 and container is not None and "could not find the file" in message.lower():
+        return PartError(Code.VOLUME_MISSING, message.strip())
     return PartError(Code.ENGINE_ERROR, f"The Docker engine answered {status}: {message.strip()}")
 
 

@@ -8,20 +8,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any
 
 from app.engine.archive_stream import ArchiveStream
-from app.engine.base import CommandResult, Container, ContainerState, EngineInfo, VolumeStream
+from app.engine.base import CommandResult, Container, ContainerState, EngineInfo, VolumeSink, VolumeStream
 from app.engine.client import Client
+from app.engine.commands import free_bytes, run_command, used_bytes
 from app.engine.endpoint import Endpoint
 from app.engine.exec_stream import Command, ExecProcess, executing
-from app.engine.look import NOT_RUN, Inside, capture, look_again, look_inside, warnings_of
+from app.engine.helper import sweep
+from app.engine.look import Inside, look_again, look_inside, warnings_of
+from app.engine.owner import this_process
 from app.engine.shield import see_through
-from app.engine.tail import Tail
 from app.engine.tar_command import ENVIRONMENT, USER, TarKind
 from app.engine.tar_stream import TarStream
 from app.engine.tar_words import TarWords
+from app.engine.target import Target
+from app.engine.writing import checked_path, writing
 from app.errors import Code, PartError
 
-_OUTPUT_LIMIT = 4096
-_MEASURE_SECONDS = 10.0
 _STOP_SECONDS = 180.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -32,6 +34,7 @@ class DockerEngine:
     def __init__(self, endpoint: Endpoint, *, stall_seconds: float) -> None:
         self._client = Client(endpoint)
         self._stall_seconds = stall_seconds
+        self._owner = this_process()
 
     async def info(self) -> EngineInfo:
         """Ask the engine for its version."""
@@ -48,20 +51,23 @@ class DockerEngine:
 
     async def inspect(self, name: str) -> Container:
         """Describe one container by its name; CONTAINER_MISSING where there is none."""
-        if not _NAME.fullmatch(name):
-            raise PartError(Code.CONTAINER_MISSING, f"There is no container {name!r}")
-        answer = await self._client.request(f"containers/{name}/json", container=name)
+        answer = await self._inspect(name)
         config = answer["Config"]
         labelled = {"Labels": config["Labels"], "ImageID": answer["Image"]}
         return _container(str(answer["Name"]).lstrip("/"), answer["State"]["Status"], config["Image"], labelled)
+
+    async def _inspect(self, name: str) -> dict[str, Any]:
+        if not _NAME.fullmatch(name):
+            raise PartError(Code.CONTAINER_MISSING, f"There is no container {name!r}")
+        answer: dict[str, Any] = await self._client.request(f"containers/{name}/json", container=name)
+        return answer
 
     @contextlib.asynccontextmanager
     async def read_volume(
         self, container: str, path: str, *, exclude: Sequence[str] = ()
     ) -> AsyncIterator[VolumeStream]:
         """Open a volume for reading, by tar where the container runs and has one, else by the archive endpoint."""
-        if not path.startswith("/") or "\0" in path:
-            raise PartError(Code.VOLUME_MISSING, f"{path!r} is not an absolute path in {container}")
+        checked_path(container, path)
         state = (await self.inspect(container)).state
         inside = await look_inside(self._client, container) if state is ContainerState.RUNNING else None
         if inside is None or inside.tar.kind is TarKind.NONE:
@@ -71,27 +77,44 @@ class DockerEngine:
             async with self._tar(container, path, inside, exclude) as stream:
                 yield stream
 
+    @contextlib.asynccontextmanager
+    async def write_volume(self, container: str, path: str, *, empty: bool) -> AsyncIterator[VolumeSink]:
+        """Open a volume for writing, by tar in its container or in a helper beside it, else by the archive endpoint."""
+        path = checked_path(container, path)
+        target = Target.of(container, await self._inspect(container))
+        async with writing(
+            self._client, target, path, empty=empty, stall_seconds=self._stall_seconds, owner=self._owner
+        ) as sink:
+            yield sink
+
+    async def sweep_helpers(self) -> list[str]:
+        """Remove the helper containers of processes that are no more; give their names."""
+        return await sweep(self._client)
+
     async def measure(self, container: str, path: str) -> int | None:
         """Estimate the bytes below a path with `du` in the container; None where that can't be had."""
-        tail = Tail(_OUTPUT_LIMIT)
-        command = Command(["du", "-sk", path], has_shell=False, user=USER, environment=ENVIRONMENT)
-        try:
-            async with asyncio.timeout(_MEASURE_SECONDS):
-                code, _ = await capture(self._client, container, command, tail=tail)
-        except (PartError, TimeoutError):
-            return None
-        kilobytes = tail.text.partition("\t")[0]
-        return int(kilobytes) * 1024 if code == 0 and kilobytes.isdigit() else None
+        return await used_bytes(self._client, container, path)
 
-    async def run(self, container: str, command: Sequence[str], *, timeout_seconds: float) -> CommandResult:
+    async def free_space(self, container: str, path: str) -> int | None:
+        """Give the free bytes on the disk below a path, by `df` in the container; None where that can't be had."""
+        return await free_bytes(self._client, container, path)
+
+    async def run(
+        self, container: str, command: Sequence[str], *, timeout_seconds: float, stdin: bytes | None = None
+    ) -> CommandResult:
         """Run a command in a running container; HOOK_TIMEOUT where it does not end in time (it is ended then)."""
-        await self.inspect(container)
+        await self._inspect(container)
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._run(container, command)
+                return await run_command(self._client, container, command, stdin)
         except TimeoutError as error:
             message = f"'{command[0]}' in {container} ran longer than {timeout_seconds:g} seconds and was ended"
             raise PartError(Code.HOOK_TIMEOUT, message) from error
+
+    async def signal(self, container: str, name: str) -> None:
+        """Send a signal such as `USR1` to the main process of a running container."""
+        await self._inspect(container)
+        await self._post(container, "kill", params={"signal": name})
 
     async def pause(self, container: str) -> None:
         """Pause a running container; one that is paused already is left as it is."""
@@ -114,15 +137,6 @@ class DockerEngine:
     async def close(self) -> None:
         """Give back every connection."""
         await self._client.close()
-
-    async def _run(self, container: str, command: Sequence[str]) -> CommandResult:
-        """Run by way of a shell, so that the command can be ended; where there is none, run it as it is."""
-        tail = Tail(_OUTPUT_LIMIT)
-        code, process = await capture(self._client, container, Command(command, has_shell=True), tail=tail, stderr=tail)
-        if code in NOT_RUN and process.pid is None:
-            tail = Tail(_OUTPUT_LIMIT)
-            code, _ = await capture(self._client, container, Command(command, has_shell=False), tail=tail, stderr=tail)
-        return CommandResult(code, tail.text)
 
     @contextlib.asynccontextmanager
     async def _archive(self, container: str, path: str, inside: Inside | None) -> AsyncIterator[VolumeStream]:
@@ -168,15 +182,9 @@ class DockerEngine:
 
         return look
 
-    async def _post(self, container: str, what: str) -> None:
-        async def post() -> None:
-            async with (
-                self._client.call(container, seconds=_STOP_SECONDS) as docker,
-                docker._query(f"containers/{container}/{what}", method="POST") as answer,  # noqa: SLF001 (no public way)
-            ):
-                await answer.read()
-
-        await see_through(post())
+    async def _post(self, container: str, what: str, params: dict[str, str] | None = None) -> None:
+        path = f"containers/{container}/{what}"
+        await see_through(self._client.send(path, "POST", container=container, seconds=_STOP_SECONDS, params=params))
 
 
 def _own_name(names: Sequence[str]) -> str:

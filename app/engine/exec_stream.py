@@ -1,4 +1,4 @@
-"""Processes in a container, their output read over a connection of our own.
+"""Processes in a container, their streams carried over a connection of our own.
 
 aiodocker's own exec stream is slow and gives a broken connection out as a normal end; so the exec is created and asked
 about through it, but started and read here.
@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 # The engine cannot end an exec'd process, and closing the connection does not end it either: so the shell says its
 # number on standard error before it becomes the command, and `kill` is run beside it.
 _TELL_PID = ("sh", "-c", 'echo "$$" >&2; exec "$@"', "sh")
+# The engine closes a connection that has standard input as soon as standard output ends, and may so cut off what is
+# still to come on standard error: there both are one.
+_TELL_PID_FED = ("sh", "-c", 'echo "$$" >&2; exec "$@" 2>&1', "sh")
 _KILL = 'kill "-$1" "-$2" || kill "-$1" "$2"'  # the whole process group, else the process alone
 _GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
@@ -30,16 +33,20 @@ _PID_LINE_LIMIT = 64
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Say what to run; with `has_shell` the container must have `sh`, and the process can be ended early."""
+    """Say what to run; with `has_shell` the container must have `sh`, and the process can be ended early.
+
+    One that is `fed` has a standard input, and with a shell its standard error comes on its standard output.
+    """
 
     arguments: Sequence[str]
     has_shell: bool
     user: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    fed: bool = False
 
 
 class ExecProcess:
-    """Run one command in a container and read its output."""
+    """Run one command in a container, read its output, and write its input; `called` is its name in messages."""
 
     def __init__(
         self,
@@ -49,13 +56,15 @@ class ExecProcess:
         *,
         on_stderr: Callable[[bytes], None],
         stall_seconds: float | None,
+        called: str = "",
     ) -> None:
         self._client = client
         self._container = container
         self._command = command
         self._on_stderr = on_stderr
-        self._connection = Connection(client.endpoint, container, stall_seconds=stall_seconds)
-        self._frames = FrameReader(self._connection, container, self._stderr)
+        self._called = called or container
+        self._connection = Connection(client.endpoint, self._called, stall_seconds=stall_seconds)
+        self._frames = FrameReader(self._connection, self._called, self._stderr)
         self._pid_line = b"" if command.has_shell else None
         self._exec_id = ""
         self._ended = False
@@ -63,7 +72,8 @@ class ExecProcess:
 
     async def start(self) -> None:
         """Start the process; raise PartError ENGINE_UNREACHABLE, CONTAINER_MISSING or ENGINE_ERROR."""
-        prefix = _TELL_PID if self._command.has_shell else ()
+        telling = _TELL_PID_FED if self._command.fed else _TELL_PID
+        prefix = telling if self._command.has_shell else ()
         api_version = await self._client.api_version()
         self._exec_id = await _create(self._client, self._container, [*prefix, *self._command.arguments], self._command)
         await asyncio.to_thread(self._start, f"/{api_version}/exec/{self._exec_id}/start")
@@ -76,8 +86,25 @@ class ExecProcess:
         """Give what comes next on standard output, blocking; 0 at its end; raises PartError."""
         return self._frames.read_some(buffer)
 
+    def write(self, data: bytes | memoryview, on_stdout: Callable[[bytes], None]) -> int:
+        """Write to standard input, blocking, taking in what comes out meanwhile; give how many bytes were taken.
+
+        Fewer than all were taken where the process has ended, or the connection broke: its exit code tells which.
+        Raises PartError STREAM_STALLED, STREAM_MALFORMED or, where it was aborted, TAR_FAILED.
+        """
+        with self._connection.writing():
+            return self._connection.push(data, lambda: self._frames.take_frame(on_stdout))
+
+    def finish(self, on_stdout: Callable[[bytes], None]) -> None:
+        """End standard input, but over TLS, and take in the output to its end; raises as `write` does."""
+        with self._connection.reading(), contextlib.suppress(ConnectionError):
+            self._connection.half_close()
+            while self._frames.take_frame(on_stdout):
+                pass
+        self._connection.check()
+
     def abort(self) -> None:
-        """End a blocked `read_into` from any thread."""
+        """End a blocked call from any thread."""
         self._connection.abort()
 
     async def exit_code(self) -> int:
@@ -86,14 +113,14 @@ class ExecProcess:
             try:
                 state = await self._client.request(f"exec/{self._exec_id}/json")
             except PartError as error:
-                message = f"The engine cannot say how the process in {self._container} ended: {error.message}"
+                message = f"The engine cannot say how the process in {self._called} ended: {error.message}"
                 raise PartError(Code.STREAM_CUT, message) from error
             if not state["Running"] and state["ExitCode"] is not None:
                 self._ended = True
                 return int(state["ExitCode"])
             await asyncio.sleep(_POLL_SECONDS)
         how = "it still runs" if state["Running"] else "its exit code is unknown"
-        raise PartError(Code.STREAM_CUT, f"The output of the process in {self._container} ended, but {how}")
+        raise PartError(Code.STREAM_CUT, f"The output of the process in {self._called} ended, but {how}")
 
     async def close(self) -> None:
         """Cut the connection and end the process where it still runs.
@@ -143,7 +170,7 @@ class ExecProcess:
                 status_line = answer.readline(1024).split(None, 2)
                 headers = http.client.parse_headers(answer)
                 if len(status_line) < 2:
-                    raise PartError(Code.STREAM_CUT, f"The engine gave no answer to an exec in {self._container}")
+                    raise PartError(Code.STREAM_CUT, f"The engine gave no answer to an exec in {self._called}")
                 status = int(status_line[1])
                 if status not in {101, 200}:
                     message = answer.read(min(int(headers.get("Content-Length") or 0), 4096)) or b""
@@ -180,7 +207,7 @@ async def executing(process: ExecProcess) -> AsyncIterator[ExecProcess]:
 
 async def _create(client: Client, container: str, arguments: Sequence[str], command: Command) -> str:
     wanted = {
-        "AttachStdin": False,
+        "AttachStdin": command.fed,
         "AttachStdout": True,
         "AttachStderr": True,
         "Tty": False,

@@ -68,6 +68,13 @@ class FrameReader:
         with self._connection.reading():
             return self._payload(buffer[: self._left]) if self._next_payload() else 0
 
+    def take_frame(self, on_stdout: Callable[[bytes], None]) -> bool:
+        """Take in one whole frame, of either stream, inside a guard of the caller's; False at the end of the stream."""
+        if not self._left and not self._next_frame():
+            return False
+        self._take_payload(on_stdout)
+        return True
+
     def settle(self, enough: Callable[[], bool]) -> None:
         """Take in standard error until it is enough, the first payload of standard output waits, or all has ended."""
         with self._connection.reading():
@@ -87,7 +94,7 @@ class FrameReader:
         stream, self._left = _HEADER.unpack(self._header)
         self._header_got = 0
         if stream == _STDERR:
-            self._read_stderr()
+            self._take_payload(self._on_stderr)
         elif stream != _STDOUT:
             raise PartError(
                 Code.STREAM_MALFORMED,
@@ -106,13 +113,13 @@ class FrameReader:
             self._header_got += received
         return True
 
-    def _read_stderr(self) -> None:
+    def _take_payload(self, taker: Callable[[bytes], None]) -> None:
         while self._left:
             data = self._connection.socket.recv(min(self._left, 1 << 16))
             if not data:
                 raise self._cut(f"{self._left} bytes of a frame are missing")
             self._left -= len(data)
-            self._on_stderr(data)
+            taker(data)
 
     def _cut(self, how: str) -> PartError:
         self._connection.check()

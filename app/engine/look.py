@@ -57,14 +57,32 @@ async def capture(
         return await process.exit_code(), process
 
 
+async def ask(
+    client: Client, container: str, arguments: list[str], *, seconds: float = _SECONDS, has_shell: bool = False
+) -> tuple[int, str]:
+    """Run a command as root and give its exit code and the end of its standard output; raises PartError.
+
+    Where it may take long, `has_shell` should say that there is one, so that it can be ended.
+    """
+    tail = Tail(_KEPT)
+    command = Command(arguments, has_shell=has_shell, user=USER, environment=ENVIRONMENT)
+    try:
+        async with asyncio.timeout(seconds):
+            code, _ = await capture(client, container, command, tail=tail)
+    except TimeoutError as error:
+        message = f"{container} did not answer '{arguments[0]}' within {seconds:g} seconds"
+        raise PartError(Code.ENGINE_ERROR, message) from error
+    return code, tail.text
+
+
 async def look_inside(client: Client, container: str) -> Inside:
     """Find out what the running container offers; raises PartError."""
     looked_at = time.monotonic()
-    code, output = await _ask(client, container, ["sh", "-c", _LOOK])
+    code, output = await ask(client, container, ["sh", "-c", _LOOK])
     if code not in NOT_RUN:
         since, _, text = output.partition("|\n")
         return Inside(Tar.from_help("" if code else text), has_shell=True, since=since.strip(), looked_at=looked_at)
-    code, text = await _ask(client, container, ["tar", "--help"])
+    code, text = await ask(client, container, ["tar", "--help"])
     tar = Tar(TarKind.NONE) if code in NOT_RUN else Tar.from_help(text)
     return Inside(tar, has_shell=False, since="", looked_at=looked_at)
 
@@ -74,7 +92,7 @@ async def look_again(client: Client, container: str, path: str, inside: Inside) 
     if not inside.since:
         return Found()
     minutes = math.ceil((time.monotonic() - inside.looked_at) / 60) + 1
-    _, output = await _ask(client, container, ["sh", "-c", _CHANGED, "sh", path, str(minutes)])
+    _, output = await ask(client, container, ["sh", "-c", _CHANGED, "sh", path, str(minutes)])
     sockets, changed = [], []
     for line in _LINE_START.split(output.removesuffix("\n")):
         if match := _LINE.fullmatch(line):
@@ -105,18 +123,6 @@ def _names(names: tuple[str, ...], path: str) -> str:
     root = f"{path.rstrip('/')}/"
     shown = [readable(name.removeprefix(root)) for name in names[:_NAMES]]
     return ", ".join([*shown, *([f"and {len(names) - _NAMES} more"] if len(names) > _NAMES else [])])
-
-
-async def _ask(client: Client, container: str, arguments: list[str]) -> tuple[int, str]:
-    tail = Tail(_KEPT)
-    command = Command(arguments, has_shell=False, user=USER, environment=ENVIRONMENT)
-    try:
-        async with asyncio.timeout(_SECONDS):
-            code, _ = await capture(client, container, command, tail=tail)
-    except TimeoutError as error:
-        message = f"{container} did not answer '{arguments[0]}' within {_SECONDS:g} seconds"
-        raise PartError(Code.ENGINE_ERROR, message) from error
-    return code, tail.text
 
 
 def _drain(process: ExecProcess, tail: Tail) -> None:

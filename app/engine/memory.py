@@ -2,11 +2,15 @@
 
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.engine.base import CommandResult, Container, ContainerState, EngineInfo, ReadEnd, VolumeStream, Way
+from app.archive.dialects import Dialect
+from app.engine.base import CommandResult, Container, ContainerState, EngineInfo, ReadEnd, VolumeSink, VolumeStream, Way
+from app.engine.memory_writing import EMPTY_TAR, MemorySink, MemoryWriting, laid_over
 from app.errors import Code, PartError
+
+Answering = Callable[[Sequence[str], bytes | None], CommandResult]
 
 
 @dataclass(slots=True)
@@ -14,7 +18,8 @@ class MemoryVolume:
     """Hold one volume as ready tar bytes, and script how reading it goes.
 
     After `fault_at` bytes `fault` is raised, or, where `hold` is set, reading blocks until it is aborted. `end` is what
-    the stream says at its end.
+    the stream says at its end. `planned` scripts the writings to come, the first of it the next one (they go well
+    otherwise); `writings` holds those that were begun. A writing that ended well changes `tar`.
     """
 
     tar: bytes
@@ -22,11 +27,37 @@ class MemoryVolume:
     fault: PartError | None = None
     fault_at: int = 0
     hold: bool = False
+    planned: list[MemoryWriting] = field(default_factory=list)
+    writings: list[MemoryWriting] = field(default_factory=list)
+
+    @property
+    def written(self) -> bytes:
+        """Give what the last writing wrote."""
+        return bytes(self.writings[-1].data)
+
+    @property
+    def emptied(self) -> bool:
+        """Say whether the last writing emptied the directory first."""
+        return self.writings[-1].emptied
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRun:
+    """Remember one command that was run."""
+
+    container: str
+    command: tuple[str, ...]
+    stdin: bytes | None
 
 
 @dataclass(slots=True)
 class MemoryContainer:
-    """Hold one container; `commands` scripts what commands answer, by their first word (exit code 0 otherwise)."""
+    """Hold one container.
+
+    `commands` scripts what commands answer, by their first word (exit code 0 otherwise); a callable is given the
+    command and its standard input, and may raise. Without `has_tar` volumes are read by the archive endpoint and
+    written by a helper, without `has_helper` they are written by the archive endpoint too.
+    """
 
     volumes: dict[str, MemoryVolume] = field(default_factory=dict)
     state: ContainerState = ContainerState.RUNNING
@@ -34,7 +65,10 @@ class MemoryContainer:
     digest: str = "sha256:0"
     labels: Mapping[str, str] = field(default_factory=dict)
     has_tar: bool = True
-    commands: dict[str, CommandResult | PartError] = field(default_factory=dict)
+    has_helper: bool = True
+    dialect: Dialect = Dialect.PAX
+    free: int | None = 1 << 40
+    commands: dict[str, CommandResult | PartError | Answering] = field(default_factory=dict)
 
 
 class MemoryStream:
@@ -85,12 +119,18 @@ class MemoryStream:
 
 
 class MemoryEngine:
-    """Play an engine that has the given containers; `faults` scripts errors by method name, `calls` records."""
+    """Play an engine that has the given containers.
+
+    `faults` scripts errors by method name; `calls`, `ran` and `signals` record; `helpers` are swept by `sweep_helpers`.
+    """
 
     def __init__(self, containers: dict[str, MemoryContainer] | None = None) -> None:
         self.machines = containers or {}
         self.faults: dict[str, PartError] = {}
         self.calls: list[tuple[str, str]] = []
+        self.ran: list[MemoryRun] = []
+        self.signals: list[tuple[str, str]] = []
+        self.helpers: list[str] = []
 
     async def info(self) -> EngineInfo:
         """Give made-up versions."""
@@ -124,6 +164,47 @@ class MemoryEngine:
         finally:
             stream.abort()
 
+    @contextlib.asynccontextmanager
+    async def write_volume(self, container: str, path: str, *, empty: bool) -> AsyncIterator[VolumeSink]:
+        """Open a volume for writing, as the next of its planned writings goes."""
+        machine = self._machine("write_volume", container)
+        volume = machine.volumes.get(path)
+        if volume is None:
+            raise PartError(Code.VOLUME_MISSING, f"There is no directory {path} in {container}")
+        writing = volume.planned.pop(0) if volume.planned else MemoryWriting()
+        if writing.refused is not None:
+            raise writing.refused
+        volume.writings.append(writing)
+        if empty:
+            writing.emptied = True
+            volume.tar = EMPTY_TAR
+        way = _way_of_writing(machine)
+        sink = MemorySink(writing, way, Dialect.GO if way is Way.ARCHIVE else machine.dialect)
+        try:
+            yield sink
+        finally:
+            sink.abort()
+            if writing.ended:
+                volume.tar = bytes(writing.data) if empty else laid_over(volume.tar, bytes(writing.data))
+
+    async def free_space(self, container: str, path: str) -> int | None:
+        """Give what was scripted; None where the container does not run or has no such volume."""
+        machine = self.machines.get(container)
+        if machine is None or machine.state is not ContainerState.RUNNING or path not in machine.volumes:
+            return None
+        return machine.free
+
+    async def signal(self, container: str, name: str) -> None:
+        """Record the signal."""
+        self._running("signal", container)
+        self.signals.append((container, name))
+
+    async def sweep_helpers(self) -> list[str]:
+        """Give the helpers once."""
+        self._note("sweep_helpers", "")
+        swept, self.helpers = self.helpers, []
+        return swept
+
     async def measure(self, container: str, path: str) -> int | None:
         """Give the size of the volume's tar; None where it is not to be had."""
         machine = self.machines.get(container)
@@ -131,13 +212,15 @@ class MemoryEngine:
             return None
         return len(machine.volumes[path].tar)
 
-    async def run(self, container: str, command: Sequence[str], *, timeout_seconds: float) -> CommandResult:
+    async def run(
+        self, container: str, command: Sequence[str], *, timeout_seconds: float, stdin: bytes | None = None
+    ) -> CommandResult:
         """Give what was scripted for the command's first word."""
         del timeout_seconds
-        machine = self._machine("run", container)
-        if machine.state is not ContainerState.RUNNING:
-            raise PartError(Code.ENGINE_ERROR, f"The engine answered 409: {container} does not run")
-        result = machine.commands.get(command[0], CommandResult(0, ""))
+        machine = self._running("run", container)
+        self.ran.append(MemoryRun(container, tuple(command), stdin))
+        answer = machine.commands.get(command[0], CommandResult(0, ""))
+        result = answer(command, stdin) if callable(answer) else answer
         if isinstance(result, PartError):
             raise result
         return result
@@ -146,7 +229,7 @@ class MemoryEngine:
         """Pause a running container."""
         machine = self._machine("pause", container)
         if machine.state is ContainerState.STOPPED:
-            raise PartError(Code.ENGINE_ERROR, f"The engine answered 409: {container} does not run")
+            raise _does_not_run(container)
         machine.state = ContainerState.PAUSED
 
     async def unpause(self, container: str) -> None:
@@ -178,6 +261,22 @@ class MemoryEngine:
         if container not in self.machines:
             raise PartError(Code.CONTAINER_MISSING, f"There is no container {container}")
         return self.machines[container]
+
+    def _running(self, method: str, container: str) -> MemoryContainer:
+        machine = self._machine(method, container)
+        if machine.state is not ContainerState.RUNNING:
+            raise _does_not_run(container)
+        return machine
+
+
+def _does_not_run(container: str) -> PartError:
+    return PartError(Code.ENGINE_ERROR, f"The engine answered 409: {container} does not run")
+
+
+def _way_of_writing(machine: MemoryContainer) -> Way:
+    if machine.has_tar and machine.state is ContainerState.RUNNING:
+        return Way.EXEC
+    return Way.HELPER if machine.has_helper else Way.ARCHIVE
 
 
 def _described(name: str, machine: MemoryContainer) -> Container:

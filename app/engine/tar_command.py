@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.archive.dialects import Dialect
 from app.archive.patterns import swallows_root
 
 # LC_ALL: so that tar's words can be judged. TAR_OPTIONS: the image's own wishes would change the stream.
@@ -28,16 +29,17 @@ class Tar:
 
     kind: TarKind
     excludes: bool = False
+    numeric: bool = False
 
     @classmethod
     def from_help(cls, text: str) -> "Tar":
-        """Tell from what `tar --help` prints; busybox builds differ in whether they know --exclude."""
+        """Tell from what `tar --help` prints; busybox builds differ in the options they know."""
         if not text.strip():
             return cls(TarKind.NONE)
         if "busybox" in text.lower():
-            return cls(TarKind.BUSYBOX, excludes="--exclude" in text)
+            return cls(TarKind.BUSYBOX, excludes="--exclude" in text, numeric="--numeric-owner" in text)
         if "GNU" in text:
-            return cls(TarKind.GNU, excludes=True)
+            return cls(TarKind.GNU, excludes=True, numeric=True)
         return cls(TarKind.OTHER)
 
     @property
@@ -46,6 +48,29 @@ class Tar:
         if self.kind is TarKind.GNU:
             return None
         return f"{FINE_FACTS} are not kept: the container's tar has no place for them, GNU tar would"
+
+    @property
+    def loses_writing(self) -> str | None:
+        """Say what this tar does not write, though the stream may have it; None for GNU tar, which writes all."""
+        if self.kind is TarKind.GNU:
+            return None
+        owners = "" if self.numeric else "; owners go by their names where the stream has names"
+        lost = f"{FINE_FACTS}, holes, times of directories, owners and times of symbolic links"
+        return f"{lost} are not written: the tar in use cannot{owners}"
+
+    @property
+    def dialect(self) -> Dialect:
+        """Say which headers this tar understands where it extracts."""
+        return Dialect.PAX if self.kind is TarKind.GNU else Dialect.GNU
+
+    def extraction(self, path: str) -> list[str]:
+        """Give the command that extracts standard input into the directory.
+
+        By default both GNU tar and busybox unlink what is in the way of a file, and keep directories that exist.
+        """
+        if self.kind is TarKind.GNU:
+            return [*_GNU_EXTRACT, "-C", path]
+        return ["tar", "-x", "-f", "-", *(["--numeric-owner"] if self.numeric else []), "-C", path]
 
     def command(self, path: str, exclude: Sequence[str]) -> list[str]:
         """Give the command that writes the directory as a tar with names `./…` to standard output.
@@ -73,4 +98,18 @@ _GNU = (
     "--sparse",
     "--numeric-owner",
     "--no-wildcards-match-slash",
+)
+_GNU_EXTRACT = (
+    "tar",
+    "--extract",
+    "--file=-",
+    "--blocking-factor=64",
+    "--numeric-owner",
+    "--same-owner",
+    "--same-permissions",
+    "--delay-directory-restore",  # a directory's members may come in more than one place
+    "--xattrs-include=*",
+    "--xattrs-exclude=security.selinux",
+    "--acls",
+    "--warning=no-timestamp",
 )

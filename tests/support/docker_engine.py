@@ -42,7 +42,7 @@ def _why_no_engine() -> str | None:
     if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode:
         return "no Docker engine answers"
     busybox = shutil.which("busybox")
-    if busybox is None or _libraries(busybox):
+    if busybox is None or libraries_of(busybox):
         return "there is no static busybox to make images of"
     return None
 
@@ -76,11 +76,12 @@ def images(docker_host: str) -> Iterator[Images]:
 def _program(name: str) -> dict[str, Path]:
     program = shutil.which(name)
     assert program is not None
-    libraries = {library.lstrip("/"): Path(library) for library in _libraries(program)}
+    libraries = {library.lstrip("/"): Path(library) for library in libraries_of(program)}
     return {f"bin/{name}": Path(program).resolve(), **libraries}
 
 
-def _libraries(program: str) -> list[str]:
+def libraries_of(program: str | Path) -> list[str]:
+    """Name the shared libraries that a program is linked with; none for a static one."""
     listed = subprocess.run(["ldd", program], capture_output=True, check=False, text=True).stdout
     return re.findall(r"(/\S+) \(0x", listed)
 
@@ -124,10 +125,13 @@ RunContainer = Callable[..., AbstractContextManager[TestContainer]]
 
 @pytest.fixture
 def run_container(images: Images, tmp_path: Path) -> RunContainer:
-    """Give a context manager that starts a container: `with run_container(images.busybox, labels={…}) as c:`."""
+    """Give a context manager that starts a container: `with run_container(images.busybox, labels={…}) as c:`.
+
+    `more` are further options of `docker run`.
+    """
 
     @contextmanager
-    def run(image: str, *, labels: dict[str, str] | None = None) -> Iterator[TestContainer]:
+    def run(image: str, *, labels: dict[str, str] | None = None, more: Sequence[str] = ()) -> Iterator[TestContainer]:
         name = f"cell-test-{secrets.token_hex(4)}"
         volume = tmp_path / name
         volume.mkdir()
@@ -136,7 +140,7 @@ def run_container(images: Images, tmp_path: Path) -> RunContainer:
         # With KILL as its stop signal: `sleep` as process 1 does not listen to TERM.
         options = ["--network=none", "--stop-signal=KILL", f"--name={name}", f"--volume={volume}:/vol", *words]
         try:
-            docker("run", "--detach", *options, image, "/bin/sleep", "100000")
+            docker("run", "--detach", *options, *more, image, "/bin/sleep", "100000")
             yield TestContainer(name, volume)
         finally:
             docker("rm", "--force", "--volumes", name)

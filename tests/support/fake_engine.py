@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.fake_writing import Taking, directory_tar, frame, take, take_chunks
+
+__all__ = ["FakeContainer", "FakeEngine", "Fault", "Taking", "frame"]
+
+_ABLE = b"tools\nCapEff:\t00000000a80425fb\n"
 _HEAD = b"HTTP/1.1 %d %s\r\nConnection: close\r\n%s\r\n"
 _HELP = {"gnu": "Usage: tar [OPTION...]\nGNU 'tar' saves files\n", "busybox": "BusyBox v1.35\nUsage: tar --exclude\n"}
 
@@ -47,7 +52,10 @@ class Fault:
 
 @dataclass(slots=True)
 class FakeContainer:
-    """Hold one container; `tar` is gnu, busybox or none; `commands` gives (exit code, output) by first word."""
+    """Hold one container; `tar` is gnu, busybox or none; `commands` gives (exit code, output) by first word.
+
+    `emptied` and `written` tell what was done to which path.
+    """
 
     name: str
     volumes: dict[str, bytes]
@@ -55,6 +63,8 @@ class FakeContainer:
     tar: str = "gnu"
     labels: dict[str, str] = field(default_factory=dict)
     commands: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    emptied: list[str] = field(default_factory=list)
+    written: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -75,17 +85,22 @@ class FakeEngine:
             fake.fault = Fault(cut_at=1000)
             engine = DockerEngine(Endpoint.resolve({"DOCKER_HOST": fake.docker_host}), stall_seconds=5)
 
-    `requests` holds every request as "GET /path", `signals` every (signal, pid) that was sent into a container.
-    A change of `fault` holds for streams that start after it.
+    `requests` holds every request as "GET /path", `signals` every (signal, pid) that was sent into a container. With
+    `no_helpers` no container is made.
+    A change of `fault`, or of `taking` for streams that are written, holds for streams that start after it.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._server: asyncio.Server | None = None
         self._clients: dict[asyncio.StreamWriter, asyncio.StreamReader] = {}
+        self._heads: dict[asyncio.StreamWriter, str] = {}
         self._execs: dict[str, _Exec] = {}
         self.containers: dict[str, FakeContainer] = {}
         self.fault = Fault()
+        self.taking = Taking()
+        self.no_helpers = False
+        self._stopped = asyncio.Event()
         self.requests: list[str] = []
         self.signals: list[tuple[str, int]] = []
 
@@ -112,6 +127,7 @@ class FakeEngine:
         if self._server is None:
             return
         self._server.close()
+        self._stopped.set()
         for one in self._execs.values():
             one.ended.set()
         for writer in list(self._clients):
@@ -134,6 +150,7 @@ class FakeEngine:
             body = await reader.readexactly(int(length[1])) if length else b""
             url = urlsplit(re.sub(r"^/v1\.\d+", "", target))
             self.requests.append(f"{method} {url.path}")
+            self._heads[writer] = head
             if self.fault.gone_after is None or len(self.requests) <= self.fault.gone_after:
                 await self._answer(method, url.path, parse_qs(url.query), body, writer)
                 await writer.drain()
@@ -141,6 +158,7 @@ class FakeEngine:
             pass
         finally:
             self._clients.pop(writer, None)
+            self._heads.pop(writer, None)
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
@@ -155,6 +173,14 @@ class FakeEngine:
             writer.write(b"OK")
         elif path == "/containers/json":
             _json(writer, 200, [_listed(one) for one in self.containers.values()])
+        elif path == "/containers/create" and self.no_helpers:
+            _json(writer, 403, {"message": "this engine makes no containers"})
+        elif path == "/containers/create":
+            self._create(query["name"][0], json.loads(body))
+            _json(writer, 201, {"Id": query["name"][0]})
+        elif match := re.fullmatch(r"/containers/([^/]+)", path):
+            gone = self.containers.pop(match[1], None)
+            _json(writer, 404 if gone is None else 200, {"message": f"No such container: {match[1]}"})
         elif match := re.fullmatch(r"/containers/([^/]+)/(\w+)", path):
             await self._about_container(match[1], match[2], query, body, writer)
         elif match := re.fullmatch(r"/exec/([^/]+)/(\w+)", path):
@@ -168,6 +194,10 @@ class FakeEngine:
         one = self.containers.get(name)
         if one is None:
             _json(writer, 404, {"message": f"No such container: {name}"})
+        elif what == "archive" and "Transfer-Encoding" in self._heads[writer]:
+            await self._unpack(one, query["path"][0], writer)
+        elif what == "archive" and self._heads[writer].startswith("PUT"):
+            _head(writer, 200)
         elif what == "json":
             _json(writer, 200, _inspected(one))
         elif what == "exec" and one.state != "running":
@@ -177,14 +207,34 @@ class FakeEngine:
             self._execs[exec_id] = _Exec(one, json.loads(body)["Cmd"], pid=len(self._execs) + 1)
             _json(writer, 201, {"Id": exec_id})
         elif what == "archive":
-            await self._archive(one, query["path"][0].removesuffix("/."), writer)
+            await self._archive(one, query["path"][0], writer)
         else:
             one.state = {"pause": "paused", "stop": "exited"}.get(what, "running")
             _head(writer, 204)
 
-    async def _archive(self, one: FakeContainer, path: str, writer: asyncio.StreamWriter) -> None:
+    def _create(self, name: str, wanted: dict[str, Any]) -> None:
+        """Make a helper: it shares what its one neighbour has, and is found by its label."""
+        (beside,) = (self.containers[one] for one in wanted["HostConfig"]["VolumesFrom"])
+        helper = FakeContainer(name, beside.volumes, state="created", tar="gnu", labels=wanted["Labels"])
+        helper.emptied, helper.written = beside.emptied, beside.written
+        self.containers[name] = helper
+
+    async def _unpack(self, one: FakeContainer, path: str, writer: asyncio.StreamWriter) -> None:
+        taking = self.taking
+        one.written[path] = await take_chunks(self._clients[writer], taking)
+        if taking.then == "stall":
+            await self._stopped.wait()
+        elif taking.then == "end":
+            _json(writer, taking.status, {"message": taking.message})
+
+    async def _archive(self, one: FakeContainer, asked: str, writer: asyncio.StreamWriter) -> None:
+        path = asked.removesuffix("/.")
         if path not in one.volumes:
             _json(writer, 404, {"message": f"Could not find the file {path} in container {one.name}"})
+            return
+        if not asked.endswith("/."):
+            _head(writer, 200, b"Content-Type: application/x-tar\r\n")
+            writer.write(directory_tar(path, one.volumes[path]))
             return
         _head(writer, 200, b"Content-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n")
         await self._send(writer, _chunked(one.volumes[path], self.fault.payload))
@@ -215,17 +265,42 @@ class FakeEngine:
     async def _run(self, one: _Exec, writer: asyncio.StreamWriter) -> None:
         command = one.command
         if any("tar --help" in word for word in command):
-            writer.write(frame(1, b"|\n" + _HELP.get(one.container.tar, "").encode()))
+            able = _ABLE if one.container.tar != "none" and "/proc/self/status" in command[-1] else b""
+            writer.write(frame(1, able + b"|\n" + _HELP.get(one.container.tar, "").encode()))
             one.exit_code = 0
             return
         if '"$$"' in " ".join(command[:3]):
             writer.write(frame(2, b"%d\n" % one.pid))
             command = command[4:]
+        if command[0] == "tar" and {"-x", "--extract"} & set(command):
+            await self._extract(one, command[-1], writer)
+            return
+        if command[0] == "sh" and command[-1] in one.container.volumes:
+            if "rm -rf" in command[2]:
+                one.container.emptied.append(command[-1])
+            one.exit_code = 0
+            writer.write(frame(1, f"{command[-1]}\n".encode()))
+            return
+        if command[0] == "sh" and "pwd -P" in command[2]:
+            one.exit_code = 3
+            return
         if command[0] == "tar":
             await self._tar(one, command[command.index("-C") + 1], writer)
             return
         one.exit_code, output = one.container.commands.get(command[0], (0, b""))
         writer.write(frame(1, output))
+
+    async def _extract(self, one: _Exec, path: str, writer: asyncio.StreamWriter) -> None:
+        taking = self.taking
+        one.running = True
+        writer.write(frame(1, taking.stderr) if taking.stderr else b"")
+        await writer.drain()
+        one.container.written[path] = await take(self._clients[writer], taking)
+        if taking.then == "stall":
+            await one.ended.wait()
+        elif taking.then == "end":
+            writer.write(frame(1, taking.last) if taking.last else b"")
+            one.running, one.exit_code = False, taking.exit_code
 
     async def _tar(self, one: _Exec, path: str, writer: asyncio.StreamWriter) -> None:
         fault, data = self.fault, one.container.volumes.get(path)
@@ -265,11 +340,6 @@ async def _stall(reader: asyncio.StreamReader, one: _Exec | None) -> None:
         wait.cancel()
 
 
-def frame(stream: int, data: bytes) -> bytes:
-    """Give the data as one frame of the engine's multiplexed stream."""
-    return struct.pack(">BxxxL", stream, len(data)) + data
-
-
 def _chunked(data: bytes, size: int) -> bytes:
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
@@ -293,4 +363,7 @@ def _listed(one: FakeContainer) -> dict[str, Any]:
 
 def _inspected(one: FakeContainer) -> dict[str, Any]:
     config = {"Image": "fake:1", "Labels": one.labels}
-    return {"Name": f"/{one.name}", "State": {"Status": one.state}, "Image": "sha256:0", "Config": config}
+    mounts = [{"Type": "bind", "Destination": path} for path in one.volumes]
+    state = {"Status": one.state}
+    found = {"Name": f"/{one.name}", "State": state, "Image": "sha256:0", "Config": config}
+    return {**found, "HostConfig": {"UsernsMode": ""}, "Mounts": mounts}

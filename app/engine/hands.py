@@ -1,0 +1,93 @@
+"""Working on a directory in a running container beside tar: what the container offers, and emptying the directory."""
+
+import re
+from dataclasses import dataclass
+
+from app.engine.client import Client
+from app.engine.look import ask
+from app.engine.tar_command import Tar, TarKind
+from app.engine.tar_words import readable
+from app.errors import Code, PartError
+
+_EMPTYING_SECONDS = 3600.0
+# A service that goes on writing may put something into a directory while that is being removed.
+_ATTEMPTS = 3
+_WORDS_LIMIT = 1000
+
+# CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_FOWNER: without them root cannot write what belongs to others (capability.h).
+_NEEDED = 1 << 0 | 1 << 1 | 1 << 3
+_CAPABILITIES = re.compile(r"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
+_LOOK = (
+    "command -v find >/dev/null && command -v rm >/dev/null && echo tools;"
+    ' while read -r line; do printf "%s\\n" "$line"; done </proc/self/status;'
+    ' echo "|"; tar --help 2>&1 || test $? -lt 126'
+)
+_NOT_THERE = 3
+_SETTLE = f'cd -P "$1" 2>/dev/null || exit {_NOT_THERE}; pwd -P'
+# POSIX only, so that any find will do; every name begins with `./`, and links are not followed.
+_EMPTY = 'cd -P "$1" && find . ! -name . -prune -exec rm -rf -- {} + 2>&1'
+_LEFT = 'cd -P "$1" && find . ! -name . -print'
+_MOUNTS = 'while read -r line; do printf "%s\\n" "$line"; done </proc/self/mountinfo'
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """Name a running container, the target or a helper beside it, that can empty a directory and extract a tar."""
+
+    container: str
+    target: str
+    tar: Tar
+
+
+async def look_for_hands(client: Client, container: str, *, target: str) -> Hands | None:
+    """Find out whether the running container has all it takes: sh, tar, find, rm, and a root that may do anything."""
+    code, output = await ask(client, container, ["sh", "-c", _LOOK])
+    tools, _, text = output.partition("|\n")
+    able = _CAPABILITIES.search(tools)
+    if code or not tools.startswith("tools\n") or able is None or int(able[1], 16) & _NEEDED != _NEEDED:
+        return None
+    tar = Tar.from_help(text)
+    return None if tar.kind is TarKind.NONE else Hands(container, target, tar)
+
+
+async def settle(client: Client, hands: Hands, path: str) -> str:
+    """Give the path of the directory without links; raise PartError VOLUME_MISSING where there is none."""
+    code, output = await ask(client, hands.container, ["sh", "-c", _SETTLE, "sh", path])
+    if code == _NOT_THERE:
+        raise PartError(Code.VOLUME_MISSING, f"There is no directory {path} in {hands.target}")
+    if code:
+        raise PartError(Code.ENGINE_ERROR, f"{hands.container} does not say where {path} is: {readable(output)}")
+    return output.removesuffix("\n")
+
+
+async def empty_directory(client: Client, hands: Hands, path: str) -> None:
+    """Remove everything in the directory, but mount points, which are emptied; raise PartError VOLUME_NOT_EMPTIED."""
+    if path == "/":
+        raise PartError(Code.VOLUME_NOT_EMPTIED, f"The root of {hands.target} is never emptied")
+    try:
+        words = await _removed(client, hands, path)
+    except PartError as error:
+        words = error.message
+    if words is not None:
+        raise PartError(Code.VOLUME_NOT_EMPTIED, f"{path} in {hands.target} could not be emptied: {words}")
+
+
+async def _removed(client: Client, hands: Hands, path: str) -> str | None:
+    """Remove, and give rm's words where something is left; raises PartError."""
+    words = ""
+    for _ in range(_ATTEMPTS):
+        command = ["sh", "-c", _EMPTY, "sh", path]
+        code, words = await ask(client, hands.container, command, seconds=_EMPTYING_SECONDS, has_shell=True)
+        if code == 0 or await _only_mounts_left(client, hands.container, path):
+            return None
+    return readable("; ".join(words.strip().splitlines()[-5:]))[:_WORDS_LIMIT] or "rm said nothing"
+
+
+async def _only_mounts_left(client: Client, container: str, path: str) -> bool:
+    """Say whether all that is left in the directory are mount points and the way to them."""
+    _, lines = await ask(client, container, ["sh", "-c", _MOUNTS])
+    _, left = await ask(client, container, ["sh", "-c", _LEFT, "sh", path])
+    points = [_OCTAL.sub(lambda found: chr(int(found[1], 8)), line.split()[4]) for line in lines.splitlines()]
+    names = [f"{path}/{name.removeprefix('./')}" for name in left.splitlines()]
+    return all(any(f"{point}/".startswith(f"{name}/") for point in points) for name in names)
