@@ -1,6 +1,6 @@
 """Reads an archive member by member: authenticates, decompresses and parses in one pass, in constant memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -13,6 +13,10 @@ from app.errors import ArchiveError, Code
 
 _PIECE = 1 << 20
 _MAX_EXTENDED = 1 << 20
+_MAX_ALL_EXTENDED = 2 << 20
+_MAX_EXTENSIONS = 1 << 16
+_EXTENDED = {headers.PAX_NEXT, headers.GNU_LONG_NAME, headers.GNU_LONG_LINK, headers.PAX_GLOBAL}
+_ZERO_BLOCK = bytes(BLOCK)
 _ENCRYPTED_MARK = b"{"
 
 
@@ -31,24 +35,27 @@ class TarReader:
     Raises ArchiveError: ARCHIVE_DAMAGED where the stream is no valid tar, ARCHIVE_TRUNCATED where it ends too early.
     """
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._buffer = memoryview(b"")
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        # the piece at hand, and how much of it is taken
+        self._piece = b""
+        self._at = 0
         self._left = 0
         self._pad = 0
-        self._last = ""
+        self._last = b""
 
     def members(self) -> Iterator[ReadMember]:
         """Give every member in order; proves at the end that nothing but zeros follows."""
         try:
             while (read := self._next()) is not None:
-                self._last = read.member.name.decode("utf-8", "backslashreplace")
+                self._last = read.member.name
                 yield read
-                for _ in self.data():
-                    pass
+                if self._left or self._pad:
+                    for _ in self.data():
+                        pass
             self._end()
         except MalformedTarError as error:
-            where = self._last or "its beginning"
+            where = _readable(self._last) or "its beginning"
             raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The tar stream is malformed after {where}: {error}.") from error
 
     def data(self) -> Iterator[memoryview]:
@@ -58,39 +65,44 @@ class TarReader:
             self._left -= len(piece)
             yield piece
         if self._pad:
-            self._exactly(self._pad)
+            if self._at + self._pad <= len(self._piece):
+                self._at += self._pad
+            else:
+                self._exactly(self._pad)
             self._pad = 0
 
     def _next(self) -> ReadMember | None:
+        records, block = self._headers()
+        if not block[0] and block == _ZERO_BLOCK:
+            if self._exactly(BLOCK) != _ZERO_BLOCK:
+                raise MalformedTarError("a single block of zeros stands where two belong")
+            return None
+        member = headers.decode(block, records)
+        extensions = tuple(self._extensions()) if block[156] == headers.GNU_SPARSE and block[482] else ()
+        self._left = member.size if member.is_file else 0
+        self._pad = headers.padding(self._left)
+        return ReadMember(member, block, extensions)
+
+    def _headers(self) -> tuple[Records, bytes]:
+        """Read extended headers as far as there are any; give what they say, and the block that follows them."""
         records: Records = {}
-        long_name = long_link = b""
-        while True:
-            block = self._exactly(BLOCK)
-            if block == bytes(BLOCK):
-                if self._exactly(BLOCK) != bytes(BLOCK):
-                    raise MalformedTarError("a single block of zeros stands where two belong")
-                return None
-            if block[156] not in {headers.PAX_NEXT, headers.GNU_LONG_NAME, headers.GNU_LONG_LINK, headers.PAX_GLOBAL}:
-                break
+        names: Records = {}
+        extended = 0
+        while (block := self._exactly(BLOCK))[156] in _EXTENDED:
             payload = self._extended(block)
+            extended += BLOCK + len(payload)
+            if extended > _MAX_ALL_EXTENDED:
+                raise MalformedTarError("the extended headers of a member are longer than 2 MiB")
             match block[156]:
                 case headers.PAX_NEXT:
                     records.update(headers.parse_records(payload))
                 case headers.GNU_LONG_NAME:
-                    long_name = headers.text(payload)
+                    names[b"path"] = headers.text(payload)
                 case headers.GNU_LONG_LINK:
-                    long_link = headers.text(payload)
+                    names[b"linkpath"] = headers.text(payload)
                 case _:
                     raise MalformedTarError("it has a global extended header")
-        if long_name:
-            records.setdefault(b"path", long_name)
-        if long_link:
-            records.setdefault(b"linkpath", long_link)
-        member = headers.decode(block, records)
-        extensions = self._extensions(block)
-        self._left = member.size if member.is_file else 0
-        self._pad = headers.padding(self._left)
-        return ReadMember(member, block, tuple(extensions))
+        return ({key: name for key, name in names.items() if name} | records if names else records), block
 
     def _extended(self, block: bytes) -> bytes:
         headers.checked(block)
@@ -99,42 +111,47 @@ class TarReader:
             raise MalformedTarError(f"an extended header has {size} bytes")
         return self._exactly(size + headers.padding(size))[:size]
 
-    def _extensions(self, block: bytes) -> Iterator[bytes]:
-        more = block[156] == headers.GNU_SPARSE and block[482]
-        while more:
+    def _extensions(self) -> Iterator[bytes]:
+        for _ in range(_MAX_EXTENSIONS):
             extension = self._exactly(BLOCK)
-            more = extension[504]
             yield extension
+            if not extension[504]:
+                return
+        raise MalformedTarError("the map of a sparse member is too long")
 
     def _end(self) -> None:
-        while (rest := self._some()) is not None:
-            if bytes(rest).count(0) != len(rest):
+        rest = self._piece[self._at :]
+        while True:
+            if rest.count(0) != len(rest):
                 raise MalformedTarError("something follows the end-of-archive blocks")
-            self._buffer = memoryview(b"")
-
-    def _some(self) -> memoryview | None:
-        """Give what is buffered, or the next piece; None at the end."""
-        while not self._buffer:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return None
-            self._buffer = memoryview(piece)
-        return self._buffer
+            if (following := next(self._pieces, None)) is None:
+                return
+            rest = following
 
     def _take(self, limit: int) -> memoryview:
         """Take at least one and at most `limit` bytes."""
-        view = self._some()
-        if view is None:
-            where = f" in {self._last}" if self._left else ""
-            raise ArchiveError(Code.ARCHIVE_TRUNCATED, f"The tar stream ends too early{where}.")
-        piece, self._buffer = view[:limit], view[limit:]
-        return piece
+        while self._at == len(self._piece):
+            piece = next(self._pieces, None)
+            if piece is None:
+                where = f" in {_readable(self._last)}" if self._left else ""
+                raise ArchiveError(Code.ARCHIVE_TRUNCATED, f"The tar stream ends too early{where}.")
+            self._piece, self._at = piece, 0
+        start, self._at = self._at, min(self._at + limit, len(self._piece))
+        return memoryview(self._piece)[start : self._at]
 
     def _exactly(self, size: int) -> bytes:
-        piece = bytes(self._take(size))
-        while len(piece) < size:
-            piece += self._take(size - len(piece))
-        return piece
+        start, end = self._at, self._at + size
+        if end <= len(self._piece):
+            self._at = end
+            return self._piece[start:end]
+        whole = bytearray()
+        while len(whole) < size:
+            whole += self._take(size - len(whole))
+        return bytes(whole)
+
+
+def _readable(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
 
 
 def is_encrypted(file: BinaryIO) -> bool:

@@ -12,6 +12,7 @@ from typing import Protocol
 from app.archive import headers
 from app.archive.headers import BLOCK, MalformedTarError
 from app.archive.patterns import Excluder
+from app.archive.refusals import Refusals
 from app.archive.renaming import (
     EXTENDED,
     Description,
@@ -22,7 +23,7 @@ from app.archive.renaming import (
     renamed,
     renamed_in_place,
 )
-from app.archive.sparse import SparseHash, old_gnu_sparse_hash, sparse_hash
+from app.archive.sparse import SparseHash, sparse_hash
 from app.archive.sums import SumsSpool, line
 from app.archive.typical import relay_typical
 from app.errors import Code, PartError
@@ -62,10 +63,11 @@ class TarRelay:
         *,
         exclude: Sequence[str] = (),
     ) -> None:
-        self.warnings: list[str] = []
+        self._refusals = Refusals()
         self.damaged: list[str] = []
         self.files = 0
         self.bytes = 0
+        self.warnings = self._refusals.warnings
         self._prefix = prefix.encode()
         self._out = out
         self._sums = sums
@@ -76,6 +78,7 @@ class TarRelay:
         self._name = self._path = b""
         self._left = self._pad = 0
         self._dropping = False
+        self._keep_going: Callable[[], None] = lambda: None
         self._resume_after: bytes | None = None
         # the end of the archive: two blocks of zeros, then nothing but zeros
         self._zero_blocks = 0
@@ -95,6 +98,7 @@ class TarRelay:
         Raises PartError STREAM_MALFORMED, and what the source raises. Look at `whole` afterwards.
         """
         carry = b""
+        self._keep_going = keep_going
         while True:
             view = memoryview(bytearray(_BUFFER))
             view[: len(carry)] = carry
@@ -125,7 +129,7 @@ class TarRelay:
         That file is closed with zeros, as GNU tar does; the second read goes on with the member that follows it.
         """
         if self._left and not self._dropping:
-            self.warnings.append(f"{_readable(self._path)} shrank while it was read; the rest of it is zeros")
+            self._refusals.warn(f"{_readable(self._path)} shrank while it was read; the rest of it is zeros")
         self._close_map()
         self._zero_rest(keep_going)
         self._resume_after = self._name
@@ -224,6 +228,10 @@ class TarRelay:
             return None
         self._name, self._path = typical.name, typical.path
         self._dropping = False
+        if self._refusals.has_file(typical.path):
+            self._emit(at)
+            self._start = typical.after
+            return typical.after
         self._sums.add(line(typical.digest, typical.path))
         self.files += 1
         self.bytes += typical.size
@@ -277,8 +285,10 @@ class TarRelay:
     def _begin(self, group: HeaderGroup, start: int, after: int) -> None:
         """Rename the member or drop it, and get ready for its data, which begins at `after`."""
         told = group.describe()
-        dropping = self._is_dropped(told)
+        dropping = self._is_dropped(told) or self._refusals.has(group, told, self._prefix)
         hasher = _hasher(group, told) if told.is_file and not dropping else None
+        if isinstance(hasher, SparseHash):
+            hasher.keep_going = self._keep_going
         # from here on nothing raises: what is counted is also written
         self._name, self._dropping, self._hash = told.name, dropping, hasher
         self._left, self._pad = told.size, headers.padding(told.size)
@@ -309,15 +319,15 @@ class TarRelay:
         if self._excluder.matches(told.path):
             return True
         if told.link and self._excluder.matches(told.link):
-            self.warnings.append(f"{_readable(told.path)} is left out: it is a hard link to an excluded file")
+            self._refusals.warn(f"{_readable(told.path)} is left out: it is a hard link to an excluded file")
             return True
         return False
 
 
 def _hasher(group: HeaderGroup, told: Description) -> "hashlib._Hash | SparseHash":
-    if group.block[156] == headers.GNU_SPARSE:
-        return old_gnu_sparse_hash(group.block, group.extensions)
-    return (sparse_hash(told.records) if told.records else None) or hashlib.sha256()
+    if not told.records and group.block[156] != headers.GNU_SPARSE:
+        return hashlib.sha256()
+    return sparse_hash(group.block, group.extensions, told.records) or hashlib.sha256()
 
 
 def _readable(path: bytes) -> str:

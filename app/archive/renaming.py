@@ -1,10 +1,10 @@
 """Puts a path prefix before a member's names: in its header where that fits, else in an extended one before it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from app.archive import headers
-from app.archive.headers import BLOCK, MalformedTarError, Records, byte_sum
+from app.archive.headers import BLOCK, MalformedTarError, Member, Records, byte_sum
 
 EXTENDED = {headers.PAX_NEXT, headers.GNU_LONG_NAME, headers.GNU_LONG_LINK, headers.PAX_GLOBAL}
 _FILES = {headers.REGULAR, headers.OLD_REGULAR, headers.CONTIGUOUS, headers.GNU_SPARSE}
@@ -90,6 +90,15 @@ class Description(NamedTuple):
     is_file: bool
     records: Records
     checksum: int
+
+
+def as_member(group: HeaderGroup, told: Description, path: bytes, link: bytes) -> Member:
+    """Give a member with all that its headers tell, under new names; `link` is empty but for hard links."""
+    records = headers.parse_records(group.pax) if group.pax else {}
+    if group.long_link:
+        records.setdefault(b"linkpath", group.long_link)
+    plain = headers.decode(group.block, records)
+    return replace(plain, name=path, link=link or plain.link, size=told.size)
 
 
 def inner_path(name: bytes) -> bytes:

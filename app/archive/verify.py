@@ -1,18 +1,18 @@
 """Proves an archive whole: every chunk, the gzip checksum, the tar structure, every SHA-256, its own documents."""
 
 import hashlib
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from app.archive import headers
-from app.archive.headers import MalformedTarError
+from app.archive.guard import OWN, Guard, Limits, is_cell_file, never, normal_name
+from app.archive.headers import DIRECTORY, HARD_LINK, MalformedTarError, Member
 from app.archive.manifest import (
-    FOLDER,
     HEADER_NAME,
     MANIFEST_NAME,
     MAX_DOCUMENT,
@@ -22,13 +22,19 @@ from app.archive.manifest import (
     load_header,
     load_manifest,
 )
+from app.archive.pinned import PinnedFile
 from app.archive.reader import ReadMember, TarReader, tar_stream
+from app.archive.receiving import Receiver, Taking
 from app.archive.relay import Meter
-from app.archive.sparse import SparseHash, old_gnu_sparse_hash, sparse_hash
+from app.archive.sparse import SparseHash, is_sparse, sparse_hash
 from app.archive.sums import SumsSpool, line
 from app.errors import ArchiveError, Code
 
+LIMITS = Limits()
 _MAX_DAMAGED = 100_000
+_MAX_HEADER = 4 << 20
+_MAX_VALUES = 150_000
+_MAX_LINE = 1 << 20
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
 
 
@@ -62,93 +68,169 @@ def verify(
     spool_dir: Path | None = None,
     meter: Meter | None = None,
     keep_going: Callable[[], None] = lambda: None,
+    receiver: Receiver | None = None,
+    limits: Limits = LIMITS,
+    may_be_setuid: Callable[[bytes], bool] = never,
 ) -> Report:
     """Read an archive to its last byte and prove it whole; `keep_going` is called once a piece and may raise.
 
-    Raises ArchiveError: ARCHIVE_DAMAGED, ARCHIVE_TRUNCATED, ARCHIVE_FOREIGN, ARCHIVE_TOO_NEW, and
-    PASSPHRASE_REQUIRED for an encrypted one without its data key.
+    The receiver is given the cell's own files on the way, under their normal names, and may use nothing of them before
+    this returns. Raises ArchiveError: ARCHIVE_DAMAGED, ARCHIVE_TRUNCATED, ARCHIVE_FOREIGN, ARCHIVE_TOO_NEW,
+    ARCHIVE_HOSTILE as `Guard` does, and PASSPHRASE_REQUIRED for an encrypted one without its data key.
     """
-    found = _Found()
-    meter = meter or Meter()
-    reader = TarReader(tar_stream(file, data_key))
+    guard = Guard(limits, archive_size=_size_of(file), may_be_setuid=may_be_setuid)
     with closing(SumsSpool(spool_dir)) as sums:
+        reading = _Reading(guard, sums, meter or Meter(), receiver, keep_going)
+        return reading.report(tar_stream(file, data_key))
+
+
+def verify_tar(
+    pieces: Iterable[bytes],
+    *,
+    size: int,
+    keep_going: Callable[[], None] = lambda: None,
+    receiver: Receiver | None = None,
+    limits: Limits = LIMITS,
+) -> Report:
+    """Do what `verify` does with a tar stream that was decompressed already; `size` is that of the archive in bytes."""
+    with closing(SumsSpool(None)) as sums:
+        return _Reading(Guard(limits, archive_size=size), sums, Meter(), receiver, keep_going).report(pieces)
+
+
+def _size_of(file: BinaryIO) -> int:
+    if isinstance(file, PinnedFile):
+        return file.size
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
+
+
+class _Reading:
+    """Read one tar stream: look at each member, hash it, hand it on, hold it against the archive's own documents."""
+
+    def __init__(
+        self, guard: Guard, sums: SumsSpool, meter: Meter, receiver: Receiver | None, keep_going: Callable[[], None]
+    ) -> None:
+        self._guard = guard
+        self._sums = sums
+        self._meter = meter
+        self._receiver = receiver
+        self._keep_going = keep_going
+        self._found = _Found()
+
+    def report(self, pieces: Iterable[bytes]) -> Report:
+        """Read everything; raises what `verify` raises."""
+        found = self._found
+        reader = TarReader(self._watched(pieces))
         for read in reader.members():
-            _place(found, read)
-            name = read.member.name
-            meter.current = name.decode("utf-8", "backslashreplace")
-            if name == SUMS_NAME:
-                found.unlisted = _compare(sums, reader.data())
-                found.sums_seen = True
-            elif name in {HEADER_NAME, MANIFEST_NAME}:
-                _document(found, name, _whole(reader))
-            elif read.member.is_file and not name.endswith(b"/"):
-                sums.add(_hashed(found, meter, read, reader, keep_going))
+            self._meter.current = read.member.name.decode("utf-8", "backslashreplace")
+            try:
+                self._member(read, reader)
+            except MalformedTarError as error:
+                message = f"The tar stream is malformed at {self._meter.current}: {error}."
+                raise ArchiveError(Code.ARCHIVE_DAMAGED, message) from error
             found.members += 1
-    _conclude(found)
-    return Report(found.members, found.files, found.bytes, found.header, found.manifest)
+        _conclude(found)
+        return Report(found.members, found.files, found.bytes, found.header, found.manifest)
+
+    def _watched(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._keep_going()
+            self._guard.stream(len(piece))
+            yield piece
+
+    def _member(self, read: ReadMember, reader: TarReader) -> None:
+        found, member = self._found, read.member
+        if found.sums_seen or member.name.startswith(OWN):
+            _place(found, member)
+        name = self._guard.look(read)
+        if member.name == SUMS_NAME:
+            found.unlisted = _compare(self._sums, reader.data())
+            found.sums_seen = True
+        elif member.name == HEADER_NAME:
+            found.header = load_header(_whole(reader, _MAX_HEADER))
+            self._guard.declare(found.header)
+        elif member.name == MANIFEST_NAME:
+            found.manifest = load_manifest(_whole(reader, MAX_DOCUMENT))
+        else:
+            taking = self._hand_on(member, name) if self._receiver is not None and is_cell_file(name) else None
+            if member.is_file and not member.name.endswith(b"/"):
+                self._sums.add(self._contents(read, reader, taking))
+
+    def _hand_on(self, member: Member, name: bytes) -> Taking | None:
+        assert self._receiver is not None
+        link = normal_name(member.link) if member.kind == HARD_LINK else member.link
+        kind = DIRECTORY if member.name.endswith(b"/") else member.kind
+        return self._receiver.take(replace(member, name=name, link=link, kind=kind))
+
+    def _contents(self, read: ReadMember, reader: TarReader, taking: Taking | None) -> bytes:
+        """Give the checksum line that the member's contents deserve."""
+        member = read.member
+        self._found.files += 1
+        self._meter.files += 1
+        self._found.bytes += member.size
+        sparse = sparse_hash(read.block, read.extensions, member.records) if is_sparse(member) else None
+        digest = self._sparse(sparse, reader, taking) if sparse else self._plain(reader, taking)
+        if digest is None:
+            self._found.misfits += 1
+            if taking is not None:
+                taking.damaged()
+            return line("damaged", member.name)
+        if taking is not None:
+            taking.close(sparse.size if sparse else member.size, digest)
+        return line(digest, member.name)
+
+    def _plain(self, reader: TarReader, taking: Taking | None) -> str:
+        digest, at = hashlib.sha256(), 0
+        for piece in reader.data():
+            digest.update(piece)
+            if taking is not None:
+                taking.write(at, piece)
+            at += len(piece)
+            self._meter.bytes += len(piece)
+        return digest.hexdigest()
+
+    def _sparse(self, sparse: SparseHash, reader: TarReader, taking: Taking | None) -> str | None:
+        """Give the digest of a sparse member's expanded contents; None where its data does not fit its map."""
+        sparse.keep_going = self._keep_going
+        sparse.give = taking.write if taking is not None else None
+        fits = True
+        for piece in reader.data():
+            self._meter.bytes += len(piece)
+            try:
+                if fits:
+                    sparse.update(piece)
+            except MalformedTarError:
+                fits = False
+        try:
+            return sparse.hexdigest() if fits else None
+        except MalformedTarError:
+            return None
 
 
-def _place(found: _Found, read: ReadMember) -> None:
+def _place(found: _Found, member: Member) -> None:
     """Refuse a member that stands where it may not: header first, checksums and manifest last."""
-    name = read.member.name
     if found.manifest is not None:
         raise ArchiveError(Code.ARCHIVE_DAMAGED, "Something follows the manifest, which comes last.")
-    if name.startswith(FOLDER.encode()):
+    if member.name.startswith(OWN + b"/"):
         expected = HEADER_NAME if not found.members else SUMS_NAME if not found.sums_seen else MANIFEST_NAME
-        if name != expected or not read.member.is_file or (found.members and found.header is None):
+        if member.name != expected or not member.is_file or (found.members and found.header is None):
             raise ArchiveError(Code.ARCHIVE_DAMAGED, "The archive's own members are not in their order.")
     elif found.sums_seen:
         raise ArchiveError(Code.ARCHIVE_DAMAGED, "Something follows the checksums that is not the manifest.")
 
 
-def _document(found: _Found, name: bytes, raw: bytes) -> None:
-    if name == HEADER_NAME:
-        found.header = load_header(raw)
-    else:
-        found.manifest = load_manifest(raw)
-
-
-def _whole(reader: TarReader) -> bytes:
+def _whole(reader: TarReader, limit: int) -> bytes:
     out = bytearray()
     for piece in reader.data():
         out += piece
-        if len(out) > MAX_DOCUMENT:
-            raise ArchiveError(Code.ARCHIVE_HOSTILE, "One of the archive's own documents is longer than 64 MiB.")
+        if len(out) > limit:
+            message = f"One of the archive's own documents is longer than {limit >> 20} MiB."
+            raise ArchiveError(Code.ARCHIVE_HOSTILE, message)
+    # each value that does not fit costs half a KiB of explanation, which nobody reads
+    if out.count(b",") > _MAX_VALUES:
+        raise ArchiveError(Code.ARCHIVE_HOSTILE, "One of the archive's own documents holds too many values.")
     return bytes(out)
-
-
-def _hashed(found: _Found, meter: Meter, read: ReadMember, reader: TarReader, keep_going: Callable[[], None]) -> bytes:
-    """Give the checksum line that the member's contents deserve."""
-    member = read.member
-    digest = _hasher(read)
-    found.files += 1
-    meter.files += 1
-    whole = True
-    for piece in reader.data():
-        keep_going()
-        try:
-            digest.update(piece)
-        except MalformedTarError:
-            whole = False
-        found.bytes += len(piece)
-        meter.bytes += len(piece)
-    try:
-        if whole:
-            return line(digest.hexdigest(), member.name)
-    except MalformedTarError:
-        pass
-    found.misfits += 1
-    return line("damaged", member.name)
-
-
-def _hasher(read: ReadMember) -> "hashlib._Hash | SparseHash":
-    try:
-        if read.member.kind == headers.GNU_SPARSE:
-            return old_gnu_sparse_hash(read.block, read.extensions)
-        return sparse_hash(read.member.records) or hashlib.sha256()
-    except MalformedTarError as error:
-        name = read.member.name.decode("utf-8", "backslashreplace")
-        raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The tar stream is malformed at {name}: {error}.") from error
 
 
 def _compare(sums: SumsSpool, listed: Iterator[memoryview]) -> list[str]:
@@ -181,6 +263,8 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
+        if len(rest) > _MAX_LINE:
+            raise ArchiveError(Code.ARCHIVE_DAMAGED, "A line of SHA256SUMS has no end.")
         yield from whole
     if rest:
         yield rest

@@ -1,5 +1,6 @@
 """One tree with everything, built once: nobody changes it."""
 
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ import pytest
 from tests.support.tars import SERVICE_FLAGS, tar_of
 from tests.support.trees import PLAIN, Tree, Wanted, build, describe, write_sparse
 
+DEVICES = {stat.S_IFCHR, stat.S_IFBLK}
+
 
 @dataclass(frozen=True, slots=True)
 class Built:
@@ -18,6 +21,16 @@ class Built:
     root: Path
     tree: Tree
     tar: bytes
+
+    @property
+    def devices(self) -> list[str]:
+        """Name what the relay leaves out."""
+        return [name.decode() for name, facts in self.tree.items() if facts.kind in DEVICES]
+
+    @property
+    def kept(self) -> Tree:
+        """Give what the relay keeps."""
+        return {name: facts for name, facts in self.tree.items() if facts.kind not in DEVICES}
 
 
 def _built(wanted: Wanted) -> Iterator[Built]:

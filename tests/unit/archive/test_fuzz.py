@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from app.archive import sparse
 from app.archive.contents import list_members
 from app.archive.envelope import parse_envelope, read_envelope
-from app.archive.headers import BLOCK, DIRECTORY, END_OF_ARCHIVE, MalformedTarError, Member, checked, encode, seal
+from app.archive.headers import (
+    BLOCK,
+    DIRECTORY,
+    END_OF_ARCHIVE,
+    MalformedTarError,
+    Member,
+    checked,
+    encode,
+    seal,
+)
 from app.archive.manifest import load_header, load_manifest
 from app.archive.parts import PartResult
 from app.archive.reader import TarReader

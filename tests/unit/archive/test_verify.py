@@ -166,8 +166,8 @@ def test_what_is_no_archive_is_refused(data: bytes) -> None:
     assert refusal(data, small_lock()).code in {Code.ARCHIVE_FOREIGN, Code.ARCHIVE_TRUNCATED}
 
 
-def test_what_a_cell_s_own_backup_makes_passes_as_foreign(tree: Path, everything: Built) -> None:
-    for root, flags in ((tree, ()), (everything.root, ("--format=gnu", "--sparse"))):
+def test_what_a_cell_s_own_backup_makes_passes_as_foreign(tree: Path, small: Built) -> None:
+    for root, flags in ((tree, ()), (small.root, ("--format=gnu", "--sparse", "--exclude=./link"))):
         packed = subprocess.run(["gzip"], input=tar_of(root, *flags), capture_output=True, check=True).stdout
         report = checked(packed)
 
@@ -189,13 +189,12 @@ def test_a_foreign_archive_without_its_end_is_truncated() -> None:
     [
         block(kind=b"S", size=b"%011o" % 0, magic=b"ustar  \0")[:386] + b"x" * 96 + bytes(30),
         pax({b"GNU.sparse.major": b"1", b"GNU.sparse.realsize": b"x"}) + block(),
-        pax({b"GNU.sparse.size": b"9" * 19, b"GNU.sparse.map": b"0,1"}) + block(),
         pax({b"GNU.sparse.size": b"100", b"GNU.sparse.map": b"0,50"}) + block(),
         pax({b"mtime": b"now"}) + block(),
         block(size=b"\xff" * 12),
         pax({b"comment": b"x"}, kind=b"g") + block(),
     ],
-    ids=["old map", "real size", "huge hole", "short data", "time", "negative size", "global header"],
+    ids=["old map", "real size", "short data", "time", "negative size", "global header"],
 )
 def test_a_malformed_tar_is_damage(wrong: bytes) -> None:
     # the first one's checksum is put right again, as its map is what is wrong

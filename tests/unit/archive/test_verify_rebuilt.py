@@ -78,7 +78,7 @@ HEADER, SUMS, MANIFEST = FOLDER + "header.json", FOLDER + "SHA256SUMS", FOLDER +
         pytest.param(
             lambda m: [*m[:-1], ("new", b"x"), m[-1]], Code.ARCHIVE_DAMAGED, id="a new one after the checksums"
         ),
-        pytest.param(lambda m: [*m[:2], m[1], *m[2:]], Code.ARCHIVE_DAMAGED, id="a file is there twice"),
+        pytest.param(lambda m: [*m[:2], m[1], *m[2:]], Code.ARCHIVE_HOSTILE, id="a file is there twice"),
         pytest.param(lambda m: [m[0], m[2], m[1], *m[3:]], Code.ARCHIVE_DAMAGED, id="two files are swapped"),
         pytest.param(without(HEADER), Code.ARCHIVE_DAMAGED, id="no header"),
         pytest.param(without(SUMS), Code.ARCHIVE_DAMAGED, id="no checksums"),
