@@ -113,6 +113,7 @@ class _Restore:
                 with self._steps.step(name):
                     await self._put_component(swap, plan, name)
             await run.threads.run(swap.finish_folders)
+            run.warnings.extend(swap.warnings)
             with self._steps.step(Stage.RELOAD):
                 run.warnings.extend(await reload_cell(run.tools))
             with self._steps.step(Stage.VOLUMES):
@@ -184,9 +185,13 @@ class _Restore:
             full = self._request.safety == "full"
             changed = [name for name in plan.components.names if name in plan.files.components]
             self.told["safety_backup_id"] = backup_id = new_backup_id(datetime.now(UTC))
-            safety = await save_before(self._run, backup_id, changed, targets if full else (), self._safety_key)
+            safety: Safety | None = None
+            try:
+                safety = await save_before(self._run, backup_id, changed, targets if full else (), self._safety_key)
+            finally:
+                if safety is None:
+                    del self.told["safety_backup_id"]
             if safety is None:
-                del self.told["safety_backup_id"]
                 told["state"] = "skipped"
                 return targets
             told["backup_id"], told["size"] = safety.backup_id, safety.size

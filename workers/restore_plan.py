@@ -153,7 +153,11 @@ async def choose_volumes(
         if away is not None:
             left_out.append(skipped(result.part, away))
             continue
-        target = await _target(tools, result, services, containers, request)
+        try:
+            target = await _target(tools, result, services, containers, request)
+        except PartError as error:
+            left_out.append(skipped(result.part, error, PartOutcome.FAILED))
+            continue
         if target.container is None:
             fault = not_here(target.part, sorted(containers))
             left_out.append(skipped(target.part, fault, PartOutcome.FAILED))

@@ -66,10 +66,7 @@ def _empty_secrets(root: Path, staging: Staging, files: FilePlan) -> tuple[str, 
     verbs = {change.path: change.verb for change in files.changes}
 
     def after(path: str) -> Path | None:
-        verb = verbs.get(path, Verb.LEAVE)
-        if verb is Verb.REMOVE:
-            return None
-        return root / path if verb is Verb.LEAVE else staging.staged_file(path)
+        return root / path if verbs.get(path, Verb.LEAVE) is Verb.LEAVE else staging.staged_file(path)
 
     return tuple(empty_variables(after(COMPOSE), after(ENV)))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.archive.outgoing import VolumeReader
 from app.archive.parts import Part, PartOutcome, PartResult, fault_of
-from app.cell.manifests import Quiesce
+from app.cell.manifests import Quiesce, container_path
 from app.cell.services import Services, Volume, find_services
 from app.engine.base import Container, VolumeSink, WriteEnd
 from app.engine.journal import quiesced
@@ -38,17 +38,23 @@ class VolumeTarget:
 
 
 def target_of(saved: PartResult, services: Services, containers: Mapping[str, Container]) -> Volume:
-    """Find the volume that a part of the archive belongs to: the container it came from, where that is here too.
+    """Find where a part of the archive goes: what this cell's own manifest says, else what the archive says.
 
-    Else the one that the manifest on this cell names for it. How its container is held still comes from the manifest.
+    The archive's container is taken where the manifest's is not there. How a container is held still is always what the
+    manifest says. Raises PartError VOLUME_MISSING for a path that no archive of ours has.
     """
     part = saved.part
     known = {(volume.service, volume.name): volume for service in services.found for volume in service.volumes}
     here = known.get((part.service or "", part.name))
-    if here is not None and (part.container not in containers or part.container == here.container):
+    if here is not None and (here.container in containers or part.container not in containers):
         return here
+    try:
+        path = container_path(part.path or "")
+    except ValueError as error:
+        message = f"The archive says that {part.label} was at {part.path!r}: {error}."
+        raise PartError(Code.VOLUME_MISSING, message) from error
     quiesce = Quiesce.NONE if here is None else here.quiesce
-    return Volume(part.service or "", part.name, part.container or "", part.path or "/", quiesce=quiesce)
+    return Volume(part.service or "", part.name, part.container or "", path, quiesce=quiesce)
 
 
 async def known_services(tools: Tools, threads: Threads, containers: Mapping[str, Container]) -> Services:

@@ -11,6 +11,7 @@ from app.cell.layout import Layout
 from app.cell.patterns import ELSEWHERE, RESERVED
 from app.errors import Code, PartError
 
+_OUTWARD = "a link that leads out of the cell"
 _UNSAVED = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFIFO: "a FIFO",
@@ -91,14 +92,18 @@ class Walk:
             return
         owner = self._layout.component_of(entry.path)
         kind = stat.S_IFMT(entry.stat.st_mode)
+        outward = self._leads_out(entry.path) if kind == stat.S_IFLNK else None
         if kind == stat.S_IFLNK and self._looks_behind:
-            self._look_behind(entry.path, owner)
+            self._look_behind(entry.path, owner, is_saved=outward is None)
+        if outward is not None:
+            self._warn([owner], f"{printable(entry.path)}: {_OUTWARD} ({printable(outward)}), left out.")
+            return
         if kind in _UNSAVED:
             self._warn([owner], f"{printable(entry.path)}: {_UNSAVED[kind]}, left out.")
         elif owner in self.warnings:
             self.found.append((entry, owner))
 
-    def _look_behind(self, path: str, owner: str | None) -> None:
+    def _look_behind(self, path: str, owner: str | None, *, is_saved: bool) -> None:
         """Say when a link leads to something that no component saves.
 
         Where a link stands in for a folder that components have their patterns in, these components are not whole.
@@ -112,8 +117,33 @@ class Walk:
             return
         where = f"a link to {printable(target)}, which is not saved"
         hidden = self._layout.components_below(path) if is_directory else []
-        self._warn([owner], f"{printable(path)}: {where}.")
+        if is_saved:
+            self._warn([owner], f"{printable(path)}: {where}.")
         self._fail([name for name in hidden if name != owner], f"{printable(path)} is {where}.")
+
+    def _leads_out(self, path: str) -> str | None:
+        """Give the target of a link that leads out of the cell, by its words or by way of another link; None else.
+
+        No restore takes an archive with such a link, and none touches one that is there.
+        """
+        try:
+            target = os.readlink(self._root / path)  # noqa: PTH115 - a Path would tidy the target up
+        except OSError:
+            return None  # it changed just now, which reading it will say
+        folders = path.split("/")[:-1]
+        below = False
+        for part in target.split("/"):
+            if part == "..":
+                if not folders or (below and self._has_link(folders)):
+                    return target
+                folders.pop()
+            elif part not in {"", "."}:
+                folders.append(part)
+                below = True
+        return target if target.startswith("/") else None
+
+    def _has_link(self, parts: list[str]) -> bool:
+        return any((self._root / "/".join(parts[:count])).is_symlink() for count in range(1, len(parts) + 1))
 
     def _vanished(self, path: str) -> None:
         owner = self._layout.component_of(path)

@@ -99,7 +99,7 @@ def test_what_vanishes_during_the_walk_is_a_warning(bare: Path, monkeypatch: pyt
     assert not vault.faults
 
 
-def test_a_link_that_leads_out_of_the_cell_is_kept_and_named(bare: Path, tmp_path: Path) -> None:
+def test_a_link_that_leads_out_of_the_cell_is_left_out_and_named(bare: Path, tmp_path: Path) -> None:
     outside = write(tmp_path / "outside/file").parent
     (bare / "data/away").symlink_to(outside)
     (bare / "data/file").symlink_to(outside / "file")
@@ -109,12 +109,24 @@ def test_a_link_that_leads_out_of_the_cell_is_kept_and_named(bare: Path, tmp_pat
 
     rest = component(bare, "rest")
 
-    assert {"data/away", "data/file", "data/near", "data/broken"} <= {entry.path for entry in rest.entries}
+    assert {entry.path for entry in rest.entries} == {"data", "data/inside", "data/near", "data/broken", "config"}
     assert rest.warnings == (
-        f"data/away: a link to {outside}, which is not saved.",
-        f"data/file: a link to {outside}/file, which is not saved.",
+        f"data/away: a link that leads out of the cell ({outside}), left out.",
+        f"data/file: a link that leads out of the cell ({outside}/file), left out.",
     )
     assert not rest.faults
+
+
+@pytest.mark.parametrize("target", ["..", "../../x", "deep/../../x", "down/../../data/x", "/etc/localtime"])
+def test_a_link_no_restore_would_take_is_left_out_whether_it_leads_somewhere_or_not(bare: Path, target: str) -> None:
+    (bare / "data/down").symlink_to("deep/er")
+    (bare / "data/link").symlink_to(target)
+
+    rest = component(bare, "rest")
+
+    is_saved = "data/link" in {entry.path for entry in rest.entries}
+    assert is_saved == (target in {"..", "deep/../../x"})
+    assert any("data/link" in warning and "left out" in warning for warning in rest.warnings) == (not is_saved)
 
 
 def test_a_link_in_the_place_of_a_component_s_folder_is_a_fault_of_that_component(bare: Path, tmp_path: Path) -> None:
