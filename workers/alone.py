@@ -24,6 +24,7 @@ from app.passphrase_prompt import opened, unlocked
 from app.restore_options import add_regenerate_options, add_restore_options
 from app.settings import Settings, load_settings
 from workers.maintenance import recover_cell
+from workers.putting_back import recover_restore
 from workers.regenerating import regenerate
 from workers.restore import restore
 from workers.running import run_job
@@ -142,6 +143,7 @@ async def _run(tools: Tools, job: Job, *, tell: bool) -> Job:
 
 async def _regenerate(settings: Settings, parsed: argparse.Namespace) -> int:
     async with tools_around(settings, MemoryJobs().as_jobs(), LocalStore(settings.archives_dir)) as tools:
+        await recover_restore(tools)
         done = await regenerate(tools, way=parsed.way)
     if parsed.json:
         print(json.dumps(done.to_json(), indent=1))

@@ -17,8 +17,7 @@ from app.jobs.rooms import namespace_of
 from app.logs import configure_logging
 from app.settings import Settings, load_settings
 from workers.backup import backup
-from workers.maintenance import recover_cell
-from workers.regenerating import regenerate_if_changed
+from workers.maintenance import recover_cell, regenerate_at_start
 from workers.restore import restore
 from workers.running import run_job
 from workers.tools import Tools, open_tools
@@ -89,7 +88,7 @@ def _worker(settings: Settings, redis_url: str, tools: Tools, running: set[async
         ctx["tools"] = tools
         ctx["running"] = running
         await recover_cell(tools)
-        await regenerate_if_changed(tools)
+        await regenerate_at_start(tools)
 
     return Worker(
         functions=[

@@ -9,6 +9,7 @@ from app.errors import BackupError, Code, PartError
 from app.jobs.lost import ended_as_lost
 from app.jobs.records import Job, JobKind, JobState
 from workers.putting_back import recover_restore
+from workers.regenerating import regenerate_if_changed
 from workers.tools import Tools
 
 log = logging.getLogger("cell_backup.worker")
@@ -32,6 +33,12 @@ async def recover_cell(tools: Tools) -> None:
                 await tools.jobs.queue.enqueue(job)  # its record may be all there is; a queued one stays as it is
 
 
+async def regenerate_at_start(tools: Tools) -> None:
+    """Do step 8 where the configuration is not the one that was applied last, as the only one who changes the cell."""
+    async with tools.jobs.leases.hold(tools.cell, "regeneration", on_lost=lambda: None):
+        await regenerate_if_changed(tools)
+
+
 async def _recover_restore(tools: Tools) -> str | None:
     """Finish a restore that was cut off, or put the cell back; where that fails, every job says so until it is done."""
     try:
@@ -44,7 +51,7 @@ async def _recover_restore(tools: Tools) -> str | None:
         said = await recover_restore(tools)
     except BackupError as error:
         log.error("recovery: %s %s", error.message, error.hint)  # noqa: TRY400 - expected, and said in full
-        return error.message
+        return error.message.removesuffix(".")
     if said is not None:
         log.warning("recovery: %s", said)
     return said

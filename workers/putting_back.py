@@ -79,7 +79,8 @@ async def recover_restore(tools: Tools) -> str | None:
         except JobError as error:
             if saved is not None:
                 raise
-            lost = f", but for volumes: {error.message}"  # they cannot come back, ever: the files still do
+            # they cannot come back, ever: the files still do
+            lost = f", but for volumes: {error.message.removesuffix('.')}"
         await threads.run(left.roll_back)
         return f"the restore of {left.backup_id} was cut off, and the cell was put back as it was before{lost}"
 
