@@ -65,6 +65,7 @@ class Code(StrEnum):
     QUIESCE_FAILED = "quiesce_failed"
     VOLUME_FULL = "volume_full"
     VOLUME_NOT_EMPTIED = "volume_not_emptied"
+    VOLUME_INCOMPLETE = "volume_incomplete"
     PART_DAMAGED = "part_damaged"
     GENERATED_INVALID = "generated_invalid"
     ROUTING_FAILED = "routing_failed"
@@ -184,6 +185,9 @@ MEANINGS: dict[Code, Meaning] = {
     Code.VOLUME_FULL: Meaning(507, "Volume is full", "Free space on the disk that holds the container's volume."),
     Code.VOLUME_NOT_EMPTIED: Meaning(
         500, "Old files are left in a volume", "Start the container and restore this service again."
+    ),
+    Code.VOLUME_INCOMPLETE: Meaning(
+        500, "Not everything was written to a volume", "The warnings name it; start the container and restore it again."
     ),
     Code.PART_DAMAGED: Meaning(
         422, "This part was not saved whole", "Use another backup, or take what is there with 'damaged': 'accept'."

@@ -10,14 +10,15 @@ from app.archive.parts import Part, PartOutcome, PartResult, fault_of
 from app.cell.manifests import Quiesce, container_path
 from app.cell.services import Services, Volume, find_services
 from app.engine.base import Container, VolumeSink, WriteEnd
-from app.engine.journal import quiesced
+from app.engine.journal import Hold, quiesced
 from app.engine.shield import see_through
 from app.errors import Code, PartError
 from workers.threads import Threads
 from workers.tools import Tools
 
 # what these say is known before anything in the volume has changed
-_UNTOUCHED = {Code.CONTAINER_MISSING, Code.VOLUME_MISSING, Code.ENGINE_UNREACHABLE, Code.QUIESCE_FAILED}
+_UNTOUCHED = {Code.CONTAINER_MISSING, Code.VOLUME_MISSING, Code.ENGINE_UNREACHABLE}
+_MAX_WARNINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class VolumeWriter:
         self._undo = undo
         self._sink: VolumeSink | None = None
         self._end: WriteEnd | None = None
+        self._refused: PartError | None = None
 
     async def write(self, target: VolumeTarget, prefix: str) -> PartResult:
         """Write one volume; give its result where nothing in it has changed, or all is as in the archive.
@@ -99,17 +101,22 @@ class VolumeWriter:
         """
         started = time.monotonic()
         warned, left_out = len(self._reader.warnings), len(self._reader.left_out)
+        self._sink, self._end, self._refused = None, None, None
         error: PartError | None = None
         try:
             await self._write(target, prefix)
         except PartError as fault:
             error = fault
+        if self._refused is not None:
+            return replace(_empty(target.part), outcome=PartOutcome.FAILED, error=fault_of(error or self._refused))
         end, sink = self._end, self._sink
-        if error is not None and self._is_untouched(error):
-            return replace(_empty(target.part), outcome=PartOutcome.FAILED, error=fault_of(error))
         if end is None or sink is None:
             assert error is not None
             raise error
+        missing = self._reader.left_out[left_out:]
+        if missing and error is None:
+            message = f"{len(missing)} members of {target.part.label} could not be written, the first is {missing[0]}."
+            error = PartError(Code.VOLUME_INCOMPLETE, message)
         return replace(
             _empty(target.part),
             outcome=PartOutcome.SUCCEEDED,
@@ -122,23 +129,43 @@ class VolumeWriter:
                 *end.warnings,
                 *([sink.loses] if sink.loses else ()),
                 *self._reader.warnings[warned:],
-                *(f"{name} was left out" for name in self._reader.left_out[left_out:]),
-            ),
+                *(f"{name} was left out" for name in missing),
+            )[:_MAX_WARNINGS],
             error=None if error is None else fault_of(error),
         )
 
     async def _write(self, target: VolumeTarget, prefix: str) -> None:
+        """Write while the container is held; what is refused before anything has changed is noted as such."""
         engine, volume = self._tools.engine, target.volume
-        self._sink, self._end = None, None
-        async with quiesced(engine, self._tools.journal, volume.container, volume.quiesce):
-            try:
-                async with engine.write_volume(volume.container, volume.path, empty=not target.overlay) as sink:
-                    self._sink = sink
-                    self._end = await self._copy(sink, prefix)
-            except BaseException as error:
-                if self._undo is not None and not (isinstance(error, PartError) and self._is_untouched(error)):
-                    await see_through(self._undo())
-                raise
+        begun = False
+        try:
+            async with quiesced(engine, self._tools.journal, volume.container, volume.quiesce) as hold:
+                try:
+                    async with engine.write_volume(volume.container, volume.path, empty=not target.overlay) as sink:
+                        begun = True
+                        self._sink = sink
+                        self._end = await self._copy(sink, prefix)
+                except PartError as error:
+                    begun = begun or error.code not in _UNTOUCHED
+                    if begun:
+                        await self._undone(hold)
+                    raise
+                except BaseException:
+                    begun = True  # it may have been emptied already
+                    await self._undone(hold)
+                    raise
+        except PartError as error:
+            if not begun:
+                self._refused = error
+            raise
+
+    async def _undone(self, hold: Hold) -> None:
+        """Undo while the container is held; where that fails it stays held, until somebody can undo it."""
+        if self._undo is None:
+            return
+        hold.stay = True
+        await see_through(self._undo())
+        hold.stay = False
 
     async def _copy(self, sink: VolumeSink, prefix: str) -> WriteEnd:
         try:
@@ -149,9 +176,6 @@ class VolumeWriter:
                 await sink.end()  # tar's own words say more
             raise
         return await sink.end()
-
-    def _is_untouched(self, error: PartError) -> bool:
-        return self._sink is None and error.code in _UNTOUCHED
 
 
 def _pump(pieces: Iterable[bytes | memoryview], sink: VolumeSink, keep_going: Callable[[], None]) -> None:

@@ -7,8 +7,9 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.engine.base import ContainerState, Engine
@@ -21,42 +22,52 @@ _DONE = {"pause": "paused", "stop": "stopped"}
 _RETRY_SECONDS = (0.2, 1.0, 3.0)
 
 
+@dataclass(slots=True)
+class Hold:
+    """Stand for a container that may be held still; with `stay` it is not let run again when the block ends."""
+
+    stay: bool = False
+
+
 @asynccontextmanager
-async def quiesced(engine: Engine, journal: Path, container: str, mode: str) -> AsyncIterator[None]:
+async def quiesced(engine: Engine, journal: Path, container: str, mode: str) -> AsyncIterator[Hold]:
     """Hold a running container still (`none`, `pause` or `stop`) while the block runs, and let it run again after.
 
-    Only what ran before is touched. Raises PartError QUIESCE_FAILED where holding it still, or letting it run again,
+    Only what ran before is touched. A block that sets `stay` leaves the container held, for `recover`. Raises PartError QUIESCE_FAILED where holding it still, or letting it run again,
     fails; in the second case the journal keeps it for `recover`. A cancelled block stays cancelled: there a failure is
     logged.
     """
+    hold = Hold()
     if mode == "none" or (await engine.inspect(container)).state is not ContainerState.RUNNING:
-        yield
+        yield hold
         return
     await see_through(asyncio.to_thread(_add, journal, container, mode))
     try:
         await _hold(engine, container, mode)
-        yield
+        yield hold
     except asyncio.CancelledError:
         try:
-            await see_through(_let_run(engine, journal, container, mode))
+            await _release(engine, journal, container, mode, hold)
         except PartError as error:
             logger.error("%s", error.message)  # noqa: TRY400 (expected, and said in full)
         raise
     except BaseException:
-        await see_through(_let_run(engine, journal, container, mode))
+        await _release(engine, journal, container, mode, hold)
         raise
     else:
-        await see_through(_let_run(engine, journal, container, mode))
+        await _release(engine, journal, container, mode, hold)
 
 
-async def recover(journal: Path, engine: Engine) -> list[str]:
+async def recover(journal: Path, engine: Engine, *, leave: Collection[str] = ()) -> list[str]:
     """Let every container run again that was left paused or stopped, and say of each what came of it; never raises.
 
-    What cannot be done now stays in the journal for the next time.
+    What cannot be done now stays in the journal for the next time, and so do the containers in `leave`.
     """
     lines = []
     for path in sorted(await asyncio.to_thread(lambda: list(journal.glob("*.json")))):
         container = path.stem
+        if container in leave:
+            continue
         try:
             mode = await asyncio.to_thread(_read, path)
             await see_through(_let_run(engine, journal, container, mode))
@@ -65,6 +76,11 @@ async def recover(journal: Path, engine: Engine) -> list[str]:
         else:
             lines.append(f"{container} was left {_DONE[mode]} by a backup, and runs again")
     return lines
+
+
+async def _release(engine: Engine, journal: Path, container: str, mode: str, hold: Hold) -> None:
+    if not hold.stay:
+        await see_through(_let_run(engine, journal, container, mode))
 
 
 async def _hold(engine: Engine, container: str, mode: str) -> None:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.fernet import Fernet
+
 from app.archive.parts import PartResult
 from app.catalog.base import Store
 from app.catalog.local import LocalStore
@@ -87,6 +89,7 @@ class House:
     store: Store | None = None
     job_store: JobStore | None = None
     runs: list[JobRun] = field(default_factory=list)
+    seal: Fernet = field(default_factory=lambda: Fernet(Fernet.generate_key()))
 
     @property
     def machines(self) -> dict[str, MemoryContainer]:
@@ -110,6 +113,7 @@ class House:
             store=self.store or LocalStore(self.archives),
             engine=self.engine or self.memory_engine,
             journal=self.journal,
+            seal=self.seal,
         )
 
     def configure(self, **values: Any) -> None:
@@ -128,33 +132,33 @@ class House:
         await self.jobs.store.create(job, max_queued=10)
         return job
 
-    async def work(self, work: Work = backup) -> Job:
+    async def work(self, work: Work = backup, *, job_id: str = JOB_ID) -> Job:
         """Run the job that waits, and give its record as it is afterwards."""
 
         async def noted(run: JobRun) -> Ending:
             self.runs.append(run)
             return await work(run)
 
-        await run_job(self.tools, JOB_ID, noted)
-        return await self.record()
+        await run_job(self.tools, job_id, noted)
+        return await self.record(job_id)
 
     async def back_up(self, **request: Any) -> Job:
         await self.queue(**request)
         return await self.work()
 
-    async def record(self) -> Job:
-        job = await self.jobs.store.get(JOB_ID)
+    async def record(self, job_id: str = JOB_ID) -> Job:
+        job = await self.jobs.store.get(job_id)
         assert job is not None
         return job
 
-    async def seen_in(self, stage: str) -> Job:
+    async def seen_in(self, stage: str, *, job_id: str = JOB_ID) -> Job:
         """Wait until the record says that the job is in a stage."""
 
         async def there() -> bool:
-            return (await self.record()).stage == stage
+            return (await self.record(job_id)).stage == stage
 
         await eventually_async(there, what=f"the job is in {stage}")
-        return await self.record()
+        return await self.record(job_id)
 
 
 def part(job: Job, label: str) -> PartResult:
