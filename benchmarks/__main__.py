@@ -10,14 +10,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import report
 from benchmarks.containers import engine_version, running_container, why_no_image
 from benchmarks.health import asking_for_health
+from benchmarks.measuring import Sample, Scene, Step
 from benchmarks.processes import CpuClock
-from benchmarks.service import running_service
-from benchmarks.steps import BASELINE, STEPS, Sample, Scene, Step, warm_up
+from benchmarks.restores import BASELINE as RESTORE_BASELINE
+from benchmarks.restores import RESTORE_STEPS
+from benchmarks.service import running_service, service_id
+from benchmarks.steps import BASELINE, STEPS, warm_up
 from benchmarks.volumes import MB, make_volumes, space_needed
 
 _IDLE_SECONDS = 10.0
@@ -36,13 +40,15 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare with other ways to back up.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Compare with other ways to save and restore."
+    )
     parser.add_argument("--rounds", type=_positive, default=3, help="how often every step is run (3)")
     parser.add_argument("--megabytes", type=int, default=550, metavar="N", help="mail and photos (550); 0: none")
     parser.add_argument("--small-files", type=int, default=200_000, metavar="N", help="small mails (200000); 0: none")
     parser.add_argument("--busybox", action="store_true", help="read with busybox tar too")
     parser.add_argument("--keep", action="store_true", help="leave the folder with the data, and say where it is")
-    keys = [step.key for step in STEPS if step.key != BASELINE]
+    keys = [step.key for step in (*STEPS, *RESTORE_STEPS)]
     parser.add_argument("--only", action="append", choices=keys, help="only this step; may be given more than once")
     options = parser.parse_args()
     if options.megabytes < 0 or options.small_files < 0 or not (options.megabytes or options.small_files):
@@ -60,7 +66,9 @@ def _positive(text: str) -> int:
 def _run(options: argparse.Namespace, stack: ExitStack) -> None:
     version = engine_version()
     load = os.getloadavg()[0]
-    steps, left_out = _chosen_steps(options.only)
+    steps, left_out = _chosen_steps(STEPS, BASELINE, options.only)
+    restores, more_left_out = _chosen_steps(RESTORE_STEPS, RESTORE_BASELINE, options.only)
+    left_out += more_left_out
     tars = [tar for tar in ("gnu", "busybox") if tar == "gnu" or options.busybox]
     reasons = {tar: why_no_image(tar) for tar in tars}
     left_out += [f"{tar} tar: {reason}" for tar, reason in reasons.items() if reason]
@@ -74,15 +82,20 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> None:
     print(f"Engine {version}, {os.cpu_count()} cores, Python {platform.python_version()}, {options.rounds} rounds.")
     for container in containers:
         for volume in volumes:
-            clock = CpuClock(container.id, service.pids)
-            _compare(Scene(volume, container, service, folder, clock), steps, options.rounds)
+            scene = Scene(volume, container, service, folder, CpuClock(container.id, service.pids))
+            if steps:
+                _compare_backups(scene, steps, options.rounds)
+            if restores:
+                _compare_restores(scene, restores, options.rounds)
     print("\nLeft out: " + ("; ".join(left_out) or "nothing") + ".")
     print(f"Load average: {load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end.")
 
 
-def _chosen_steps(only: Sequence[str] | None) -> tuple[list[Step], list[str]]:
-    """Give the steps to run, and what is left out with the reason; the baseline is always run."""
-    wanted = [step for step in STEPS if not only or step.key in {BASELINE, *only}]
+def _chosen_steps(steps: Sequence[Step], baseline: str, only: Sequence[str] | None) -> tuple[list[Step], list[str]]:
+    """Give the steps to run, and what is left out with the reason; with any of them the baseline is run."""
+    wanted = [step for step in steps if not only or step.key in only]
+    if wanted:
+        wanted = [step for step in steps if step in wanted or step.key == baseline]
     left_out = [f"{step.key}: {step.why_not}" for step in wanted if step.why_not]
     return [step for step in wanted if not step.why_not], left_out
 
@@ -103,18 +116,11 @@ def _work_folder(options: argparse.Namespace, stack: ExitStack) -> Path:
     return folder
 
 
-def _compare(scene: Scene, steps: Sequence[Step], rounds: int) -> None:
-    """Run the steps in rounds, so that whatever drifts hits all of them alike, and print the tables."""
-    print(f"\n{report.heading(scene)}\n", flush=True)
+def _compare_backups(scene: Scene, steps: Sequence[Step], rounds: int) -> None:
+    print(f"\n{report.heading(scene, 'Backup')}\n", flush=True)
     warm_up(scene)
-    samples: dict[str, list[Sample]] = {step.key: [] for step in steps if _applies(step, scene)}
-    for number in range(1, rounds + 1):
-        for step in steps:
-            if step.key in samples:
-                sample = step.run(scene)
-                samples[step.key].append(sample)
-                _say(f"{scene.container.tar}, {scene.volume.title}, round {number}: {step.key} {sample.seconds:.2f} s")
-    print(report.speeds(scene, samples))
+    samples = _run_in_rounds(scene, steps, rounds)
+    print(report.speeds(scene, samples, baseline=BASELINE, times="times the limit"))
     print(f"\n{report.costs(samples)}")
     own = [step for step in steps if step.ours]
     if own:
@@ -122,9 +128,34 @@ def _compare(scene: Scene, steps: Sequence[Step], rounds: int) -> None:
         print(f"\n{report.latencies(_latencies(scene, own, rounds))}", flush=True)
 
 
+def _compare_restores(scene: Scene, steps: Sequence[Step], rounds: int) -> None:
+    print(f"\n{report.heading(scene, 'Restore')}\n", flush=True)
+    archive = scene.service.archive(service_id(scene.container, scene.volume))
+    try:
+        samples = _run_in_rounds(replace(scene, archive=archive), steps, rounds)
+    finally:
+        archive.unlink()
+    print(report.speeds(scene, samples, baseline=RESTORE_BASELINE, times="times gzip and tar"))
+    print(f"\n{report.costs(samples)}")
+    if any(step.ours for step in steps):
+        print(f"\n{report.ours(samples)}", flush=True)
+
+
+def _run_in_rounds(scene: Scene, steps: Sequence[Step], rounds: int) -> dict[str, list[Sample]]:
+    """Run the steps in rounds, so that whatever drifts hits all of them alike."""
+    samples: dict[str, list[Sample]] = {step.key: [] for step in steps if _applies(step, scene)}
+    for number in range(1, rounds + 1):
+        for step in steps:
+            if step.key in samples:
+                sample = step.run(scene)
+                samples[step.key].append(sample)
+                _say(f"{scene.container.tar}, {scene.volume.title}, round {number}: {step.key} {sample.seconds:.2f} s")
+    return samples
+
+
 def _applies(step: Step, scene: Scene) -> bool:
     """Tell whether the step has to do with this container at all: what reads from disk has not, beyond the first."""
-    return step.key != "restic" or scene.container.tar == "gnu"
+    return "restic" not in step.key or scene.container.tar == "gnu"
 
 
 def _latencies(scene: Scene, own: Sequence[Step], rounds: int) -> dict[str, list[float]]:

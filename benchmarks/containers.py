@@ -1,4 +1,4 @@
-"""Containers to read from, made of this machine's own programs, because nothing can be pulled."""
+"""Containers to read from and to write to, made of this machine's own programs, because nothing can be pulled."""
 
 import io
 import re
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks.volumes import Volume
 
-_GNU_PROGRAMS = ("tar", "sh", "sleep", "stat", "find", "du")
-_BUSYBOX_LINKS = ("tar", "sh", "sleep", "stat", "find", "du")
+_GNU_PROGRAMS = ("tar", "sh", "sleep", "stat", "find", "du", "df", "rm", "kill")
+_BUSYBOX_LINKS = ("tar", "sh", "sleep", "stat", "find", "du", "df", "rm", "kill")
 _FOREVER = "1000000"
 
 
@@ -33,6 +33,10 @@ class Container:
     def read(self, volume: Volume) -> list[str]:
         """Give the command that writes the volume as a tar, as one would type it."""
         return ["docker", "exec", self.name, "tar", "-c", "-C", self.path(volume), "."]
+
+    def write(self, volume: Volume) -> list[str]:
+        """Give the command that unpacks the volume from a plain archive of it, as one would type it."""
+        return ["docker", "exec", "-i", self.name, "tar", "-x", "-C", self.path(volume), "--strip-components=3"]
 
 
 def docker(*arguments: str, data: bytes | None = None) -> str:
@@ -69,10 +73,10 @@ def why_no_image(tar: str) -> str | None:
 
 @contextmanager
 def running_container(tar: str, volumes: Iterable[Volume]) -> Iterator[Container]:
-    """Run a container that has `gnu` or `busybox` tar and the volumes; it and its image go away afterwards."""
+    """Run a container with `gnu` or `busybox` tar that may write to the volumes; it and its image go away again."""
     name = f"cell-bench-{secrets.token_hex(3)}-{tar}"
     image = f"cell-backup-bench-{tar}:{secrets.token_hex(3)}"
-    mounts = [f"--volume={volume.folder}:/volumes/{volume.key}:ro" for volume in volumes]
+    mounts = [f"--volume={volume.folder}:/volumes/{volume.key}" for volume in volumes]
     options = ["--network=none", "--security-opt=label=disable", "--stop-signal=KILL", f"--name={name}", *mounts]
     try:
         docker("import", "-", image, data=_busybox_root() if tar == "busybox" else _gnu_root())

@@ -4,13 +4,15 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median, quantiles
 
+from benchmarks.measuring import Sample, Scene
 from benchmarks.processes import API, COMMANDS, ENGINE, REDIS, TAR, WORKER
-from benchmarks.steps import BASELINE, STEPS, Sample, Scene
+from benchmarks.restores import RESTORE_STEPS
+from benchmarks.steps import STEPS
 from benchmarks.volumes import MB
 
 Samples = Mapping[str, Sequence[Sample]]
 
-_TITLES = {step.key: step.title for step in STEPS}
+_TITLES = {step.key: step.title for step in (*STEPS, *RESTORE_STEPS)}
 _NOTHING = "-"
 _COST_TITLES = {
     TAR: "in the container",
@@ -22,22 +24,22 @@ _COST_TITLES = {
 }
 
 
-def heading(scene: Scene) -> str:
+def heading(scene: Scene, what: str) -> str:
     """Say what one set of tables is about."""
     volume = scene.volume
-    return f"## {volume.title}: {volume.files:,} files, {volume.bytes / MB:,.0f} MB, {scene.container.tar} tar"
+    return f"## {what}: {volume.title}: {volume.files:,} files, {volume.bytes / MB:,.0f} MB, {scene.container.tar} tar"
 
 
-def speeds(scene: Scene, samples: Samples) -> str:
-    """Tell how long every step took, and how much longer than reading to nowhere."""
-    limit = _median(samples[BASELINE], _seconds)
+def speeds(scene: Scene, samples: Samples, *, baseline: str, times: str) -> str:
+    """Tell how long every step took, and how much longer than one of them, the baseline, as `times` says."""
+    limit = _median(samples[baseline], _seconds)
     rows = []
     for key, runs in samples.items():
         middle = _median(runs, _seconds)
         spread = f"{middle:.2f} ({min(map(_seconds, runs)):.2f} to {max(map(_seconds, runs)):.2f})"
         size = _NOTHING if runs[-1].size is None else f"{runs[-1].size / MB:,.0f}"
         rows.append([_TITLES[key], spread, scene.volume.rate(middle), f"{middle / limit:.2f}", size])
-    return table(["step", "seconds (min to max)", "speed", "times the limit", "MB written"], rows)
+    return table(["step", "seconds (min to max)", "speed", times, "MB written"], rows)
 
 
 def ours(samples: Samples) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPConnection
@@ -28,42 +28,67 @@ _PROJECT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
-class Backup:
-    """Hold what one backup took, in seconds as a user sees them and as the job says; bytes saved, and the archive's."""
+class Run:
+    """Hold what one job took, in seconds as a user sees them and as the job says; bytes of files, and the archive's."""
 
     seconds: float
     job_seconds: float
     bytes: int
-    size: int
+    size: int | None = None
 
 
 class Service:
-    """Speak to the running service."""
+    """Speak to the running service, whose archives are in `archives`."""
 
-    def __init__(self, address: str, token: str, pids: dict[str, int]) -> None:
+    def __init__(self, address: str, token: str, pids: dict[str, int], archives: Path) -> None:
         self.address = address
         self.pids = pids
+        self.archives = archives
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
-    def back_up(self, service_id: str, *, passphrase: str | None) -> Backup:
+    def back_up(self, service_id: str, *, passphrase: str | None) -> Run:
         """Back up the cell with this service's volume, wait for the end, check it, and delete the archive."""
         wanted: dict[str, Any] = {"services": [service_id]}
         if passphrase is not None:
             wanted["passphrase"] = passphrase
-        connection = HTTPConnection(urlsplit(self.address).netloc, timeout=60)
-        begun = time.time()
-        accepted = self._call(connection, "POST", "/api/config/backup", wanted)
-        while (job := self._call(connection, "GET", accepted["status_url"]))["finished_at"] is None:
-            time.sleep(_POLL)
+        job, run = self._job("/api/config/backup", wanted)
+        self.delete(job["backup_id"])
+        return Run(run.seconds, run.job_seconds, job["result"]["bytes"], job["result"]["size"])
+
+    def archive(self, service_id: str) -> Path:
+        """Make a plain archive of this service's volume alone, and keep it."""
+        job, _ = self._job("/api/config/backup", {"services": [service_id], "components": []})
+        return self.archives / str(job["result"]["file_name"])
+
+    def restore(self, archive: Path, service_id: str, *, safety: str) -> Run:
+        """Restore this service's volume, wait for the end, and delete what was saved before."""
+        wanted = {"services": [service_id], "components": [], "safety": safety}
+        job, run = self._job(f"/api/config/restore/{archive.name.removesuffix('.tar.gz')}", wanted)
+        if saved := job["result"].get("safety_backup_id"):
+            self.delete(saved)
+        return run
+
+    def delete(self, backup_id: str) -> None:
+        """Delete an archive."""
+        with closing(self._connection()) as connection:
+            self._call(connection, "DELETE", f"/api/config/backups/{backup_id}")
+
+    def _job(self, path: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], Run]:
+        """Run a job to its end, and tell how long it took."""
+        with closing(self._connection()) as connection:
+            begun = time.time()
+            accepted = self._call(connection, "POST", path, wanted)
+            while (job := self._call(connection, "GET", accepted["status_url"]))["finished_at"] is None:
+                time.sleep(_POLL)
         if job["state"] != "succeeded":
-            raise SystemExit(f"The backup ended as {job['state']}: {_why(job)}")
-        self._call(connection, "DELETE", f"/api/config/backups/{job['backup_id']}")
-        connection.close()
+            raise SystemExit(f"The {job['kind']} ended as {job['state']}: {_why(job)}")
         started, finished = (datetime.fromisoformat(job[key]) for key in ("started_at", "finished_at"))
-        result = job["result"]
         # to the job's own end and not to the poll that saw it: both clocks are this host's
         seconds = finished.timestamp() - begun
-        return Backup(seconds, (finished - started).total_seconds(), result["bytes"], result["size"])
+        return job, Run(seconds, (finished - started).total_seconds(), job["progress"]["bytes_done"])
+
+    def _connection(self) -> HTTPConnection:
+        return HTTPConnection(urlsplit(self.address).netloc, timeout=60)
 
     def wait_until_ready(self) -> None:
         """Wait until the worker has reported itself."""
@@ -111,7 +136,7 @@ def running_service(folder: Path, containers: list[Container], volumes: list[Vol
     try:
         address = _address(process, log)
         token = (folder / "state" / "api-token").read_text().strip()
-        service = Service(address, token, _pids(process))
+        service = Service(address, token, _pids(process), folder / "backups")
         service.wait_until_ready()
         yield service
     finally:
@@ -125,6 +150,7 @@ def _start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
         "CELL_BACKUP_STATE_DIR": str(folder / "state"),
         "CELL_BACKUP_PORT": "0",
         "CELL_BACKUP_LOG_LEVEL": "WARNING",
+        "CELL_BACKUP_REGENERATE": "off",  # cell-caddy and the like of this host are another cell's
         "PYTHONPATH": str(_PROJECT),
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CELL_BACKUP_")}

@@ -107,6 +107,6 @@ def make_volumes(folder: Path, *, megabytes: int, small_files: int, say: Callabl
 
 
 def space_needed(*, megabytes: int, small_files: int) -> int:
-    """Tell the bytes on disk that the volumes and the largest single result of a step take together."""
+    """Tell the bytes on disk that the volumes, an archive of one, and the largest result of a step take together."""
     block = 4 * KIB
-    return 2 * (megabytes * MB + small_files * block) + 200 * MB
+    return 4 * (megabytes * MB + small_files * block) + 200 * MB

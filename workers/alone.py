@@ -23,11 +23,11 @@ from app.logs import configure_logging
 from app.passphrase_prompt import opened, unlocked
 from app.restore_options import add_regenerate_options, add_restore_options
 from app.settings import Settings, load_settings
-from workers.maintenance import recover_cell
-from workers.putting_back import recover_restore
-from workers.regenerating import regenerate
+from workers.maintenance import tidy_up
+from workers.regeneration.regenerating import regenerate
 from workers.restore import restore
 from workers.running import run_job
+from workers.sole import working
 from workers.telling import follow, tell_ended
 from workers.tools import Tools, tools_around
 
@@ -86,7 +86,8 @@ async def _restore(settings: Settings, parsed: argparse.Namespace) -> int:
     store = OneFileStore(archive, LocalStore(settings.archives_dir))
     memory = MemoryJobs()
     async with tools_around(settings, memory.as_jobs(), store) as tools:
-        await recover_cell(tools)
+        async with working(settings.state_dir, patient=False):
+            await tidy_up(tools, patient=False)
         job = _new_job(store.backup_id, request)
         await tools.jobs.store.create(job, max_queued=1)
         if secret is not None:
@@ -123,7 +124,7 @@ def _new_job(backup_id: str, request: dict[str, Any]) -> Job:
 
 
 async def _run(tools: Tools, job: Job, *, tell: bool) -> Job:
-    """Run the job to its end; a first SIGINT or SIGTERM cancels it, and it puts back what it changed."""
+    """Run the job to its end; SIGINT, SIGTERM or a lost terminal cancels it, which puts back what it changed."""
     store = tools.jobs.store
     cancelling: set[asyncio.Task[Any]] = set()
 
@@ -131,7 +132,7 @@ async def _run(tools: Tools, job: Job, *, tell: bool) -> Job:
         cancelling.add(asyncio.ensure_future(store.request_cancel(job.job_id)))
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, cancel)
     running = asyncio.create_task(run_job(tools, job.job_id, restore))
     await follow(store, job.job_id, running, tell=tell)
@@ -142,8 +143,11 @@ async def _run(tools: Tools, job: Job, *, tell: bool) -> Job:
 
 
 async def _regenerate(settings: Settings, parsed: argparse.Namespace) -> int:
-    async with tools_around(settings, MemoryJobs().as_jobs(), LocalStore(settings.archives_dir)) as tools:
-        await recover_restore(tools)
+    async with (
+        tools_around(settings, MemoryJobs().as_jobs(), LocalStore(settings.archives_dir)) as tools,
+        working(settings.state_dir, patient=False),
+    ):
+        await tidy_up(tools, patient=False)
         done = await regenerate(tools, way=parsed.way)
     if parsed.json:
         print(json.dumps(done.to_json(), indent=1))

@@ -5,32 +5,31 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from app.archive.outgoing import VolumeReader
 from app.archive.parts import Part, PartKind, PartOutcome, PartResult
 from app.archive.pinned import PinnedFile
 from app.archive.reader import tar_stream
-from app.archive.verify import Report, verify
-from app.catalog.base import Verification
 from app.catalog.names import new_backup_id
 from app.cell.restoring.staging import Staging
 from app.cell.restoring.swap import Swap
 from app.cell.restoring.workspace import Workspace, open_workspace
 from app.engine.base import ContainerState
 from app.engine.shield import see_through
-from app.errors import ArchiveError, BackupError, JobError, PartError
+from app.errors import BackupError, Code, JobError, PartError
 from app.jobs.keys import unpack_keys
 from app.jobs.records import JobState
-from workers.putting_back import Saved, put_volumes_back
-from workers.regenerating import regenerate, reload_cell
-from workers.restore_plan import RestorePlan
-from workers.restore_planning import plan_restore
-from workers.restore_request import RestoreRequest
-from workers.restore_volumes import VolumeTarget, VolumeWriter, containers_of, known_services, target_of
+from workers.regeneration.regenerating import regenerate, reload_cell, tell_again
+from workers.restoring.plan import RestorePlan
+from workers.restoring.planning import plan_restore
+from workers.restoring.putting_back import Saved, put_volumes_back
+from workers.restoring.request import RestoreRequest
+from workers.restoring.safety import Safety, save_before
+from workers.restoring.unpacking import unpack
+from workers.restoring.volumes import VolumeTarget, VolumeWriter, containers_of, known_services, target_of
 from workers.running import Ending, JobRun
-from workers.safety import Safety, save_before
 from workers.steps import Steps
-from workers.verify import limits_of, setuid_rule
 
 NEXT = "Run 'make restart' in the cell root, so that every container reads what was restored."
 
@@ -76,6 +75,7 @@ class _Restore:
         self._steps = Steps(run)
         self._saved: Saved | None = None
         self._begun: list[Part] = []
+        self._lost: list[str] = []
 
     @property
     def told(self) -> dict[str, object]:
@@ -87,9 +87,10 @@ class _Restore:
         """Prove the archive, stage the cell's files and plan; the cell does not change."""
         run = self._run
         settings = run.tools.settings
-        staging = Staging(workspace, run.tools.layout, leave_out=[settings.archives_dir, settings.state_dir])
+        itself = await run.threads.run(run.tools.store.path, run.job.backup_id)  # it may lie in the cell
+        staging = Staging(workspace, run.tools.layout, leave_out=[settings.archives_dir, settings.state_dir, itself])
         with self._steps.step(Stage.VERIFY):
-            report = await self._verified(archive, staging)
+            report = await unpack(run, archive, staging, self._data_key, note=not self._request.dry_run)
         with self._steps.step(Stage.PLAN):
             plan = await plan_restore(run, self._request, report, staging)
         run.warnings.extend(plan.warnings)
@@ -125,55 +126,31 @@ class _Restore:
     async def complete(self, plan: RestorePlan) -> None:
         """Do what a restore is not undone for: generated configuration, routing rules, a look at the containers."""
         run = self._run
-        with self._steps.step(Stage.REGENERATE) as told:
-            try:
-                done = await regenerate(run.tools, way=self._request.regenerate)
-            except BackupError as error:  # the cell is back: this alone does not make it fail
-                told["state"] = "failed"
-                run.warnings.append(f"Nothing was generated anew: {error.message} {error.hint}")
-            else:
-                told.update(done.to_json())
-                run.warnings.extend(done.warnings)
-        with self._steps.step(Stage.FINISH):
-            run.warnings.extend(await self._look_at_containers(plan))
+        try:
+            with self._steps.step(Stage.REGENERATE) as told:
+                await self._regenerate(told)
+            with self._steps.step(Stage.FINISH):
+                run.warnings.extend(await self._look_at_containers(plan))
+        except BaseException:
+            run.warnings.append("The restore is done, but step 8 was cut off: run 'cell-backup regenerate'.")
+            raise
+
+    async def _regenerate(self, told: dict[str, Any]) -> None:
+        run = self._run
+        try:
+            done = await regenerate(run.tools, way=self._request.regenerate)
+        except BackupError as error:  # the cell is back: this alone does not make it fail
+            told["state"] = "failed"
+            run.warnings.append(f"Nothing was generated anew: {error.message} {error.hint}")
+        else:
+            told.update(done.to_json())
+            run.warnings.extend(done.warnings)
 
     def ending(self) -> Ending:
         """Say how the restore ended: partial where a part that was asked for is not restored whole."""
         whole = all(result.outcome is PartOutcome.SUCCEEDED and result.error is None for result in self._run.parts)
         self.told["next"] = NEXT
         return Ending(JobState.SUCCEEDED if whole else JobState.PARTIAL, self.told)
-
-    async def _verified(self, archive: PinnedFile, staging: Staging) -> Report:
-        run, settings = self._run, self._run.tools.settings
-        entry = await run.threads.run(run.tools.store.get, run.job.backup_id)
-        run.progress.total = sum(result.bytes for result in entry.parts) or None
-        try:
-            report = await run.threads.run(
-                verify,
-                archive,
-                data_key=self._data_key,
-                spool_dir=None,
-                meter=run.meter,
-                keep_going=run.threads.keep_going,
-                receiver=staging,
-                limits=limits_of(settings),
-                may_be_setuid=setuid_rule(settings.cell_root, authentic=self._data_key is not None),
-            )
-        except ArchiveError as error:
-            await self._note_verification(
-                Verification(datetime.now(UTC), ok=False, code=error.code, message=error.message)
-            )
-            raise
-        await self._note_verification(Verification(datetime.now(UTC), ok=True))
-        return report
-
-    async def _note_verification(self, verification: Verification) -> None:
-        try:
-            await self._run.threads.run(
-                self._run.tools.store.record_verification, self._run.job.backup_id, verification
-            )
-        except BackupError as error:  # a read-only disk with archives must not stop a restore
-            self._run.warnings.append(f"The verification could not be noted beside the archive: {error.message}")
 
     async def _save_first(self, workspace: Workspace, plan: RestorePlan) -> tuple[VolumeTarget, ...]:
         """Make the safety archive; give the volumes that can be restored, which are those that could be saved."""
@@ -189,11 +166,11 @@ class _Restore:
             try:
                 safety = await save_before(self._run, backup_id, changed, targets if full else (), self._safety_key)
             finally:
-                if safety is None:
+                if safety is None or safety.backup_id is None:
                     del self.told["safety_backup_id"]
-            if safety is None:
+            if safety is None or safety.backup_id is None:
                 told["state"] = "skipped"
-                return targets
+                return targets if safety is None else self._those_saved(targets, safety)
             told["backup_id"], told["size"] = safety.backup_id, safety.size
             if not full:
                 return targets
@@ -218,31 +195,33 @@ class _Restore:
             if workspace.journal.committed:  # it was told to end just then: what is done is done
                 self._run.settle(self.ending())
                 raise
-            await see_through(self._put_back(workspace))
+            await see_through(self._put_back(workspace, error))
             if isinstance(error, PartError):
                 raise JobError(error.code, error.message, hint=error.hint) from error
             raise
 
-    async def _put_back(self, workspace: Workspace) -> None:
-        """Put volumes and files back; what of it fails is raised, and the next start tries it again."""
+    async def _put_back(self, workspace: Workspace, cause: BaseException) -> None:
+        """Put volumes and files back; where that must wait, it is raised, and the next start tries it again."""
         run = self._run
         run.parts[:] = [_undone(result) for result in run.parts]
-        lost: JobError | None = None
+        why = f" The restore had failed: {cause.message}" if isinstance(cause, BackupError) else ""
         try:
             await self._put_volumes_back()
         except JobError as error:
-            if self._saved is not None:
-                raise
-            lost = error  # without a safety archive the volumes cannot come back, ever: the files still do
+            raise JobError(error.code, f"{error.message}{why}", hint=error.hint) from error
         run.warnings.extend(await run.threads.run(workspace.roll_back))
-        self.told["rolled_back"] = lost is None
-        if lost is not None:
-            raise lost
+        if Stage.RELOAD in self._steps.names:
+            await tell_again(run.tools)  # whoever was told of the new files is told of the old ones
+        self.told["rolled_back"] = not self._lost
+        if self._lost:
+            hint = "Nothing else of the restore is left; the files are as they were."
+            raise JobError(Code.ROLLBACK_FAILED, f"{' '.join(self._lost)}{why}", hint=hint)
 
     async def _put_volumes_back(self) -> None:
         """Put back every volume that was begun, once."""
-        await put_volumes_back(self._run.tools, self._begun, self._saved)
-        self._begun.clear()
+        done = await put_volumes_back(self._run.tools, self._begun, self._saved)
+        self._lost.extend(done.lost)
+        self._run.warnings.extend(done.warnings)
 
     async def _put_component(self, swap: Swap, plan: RestorePlan, name: str) -> None:
         run = self._run
@@ -270,7 +249,7 @@ class _Restore:
             self._begun.append(held.part)
             run.parts.append(PartResult(held.part, PartOutcome.RUNNING))
             run.parts[-1] = await writer.write(held, target.saved.part.prefix)
-            if run.parts[-1].outcome is not PartOutcome.SUCCEEDED:
+            if run.parts[-1].outcome is not PartOutcome.SUCCEEDED and held.part in self._begun:
                 self._begun.remove(held.part)  # it was not touched
 
     async def _look_at_containers(self, plan: RestorePlan) -> list[str]:

@@ -17,8 +17,9 @@ from app.errors import BackupError, Code, JobError, UnavailableError
 from app.jobs.base import Lease
 from app.jobs.records import Job, JobFault, JobState
 from workers.expiry import remove_expired
-from workers.putting_back import recover_restore
 from workers.reporting import ProgressReport
+from workers.restoring.putting_back import recover_restore
+from workers.sole import working
 from workers.threads import Threads
 from workers.tools import Tools
 
@@ -98,7 +99,10 @@ class JobRun:
         lost = JobError(Code.WORKER_LOST, "The worker lost the right to work on this cell.")
         leases, owner = self.tools.jobs.leases, self.job.job_id
         try:
-            async with leases.hold(self.tools.cell, owner, on_lost=lambda: self.end_because(lost)) as self._lease:
+            async with (
+                leases.hold(self.tools.cell, owner, on_lost=lambda: self.end_because(lost)) as self._lease,
+                working(self.tools.settings.state_dir),
+            ):
                 if await self._still_wanted():
                     await self._begin(self._lease.fence)
                     await self._end(await self._end_state(work))

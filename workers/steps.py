@@ -17,6 +17,11 @@ class Steps:
         self._list: list[dict[str, Any]] = []
         run.result = {**(run.result or {}), "steps": self._list}
 
+    @property
+    def names(self) -> list[str]:
+        """Name the steps that have begun."""
+        return [str(told["stage"]) for told in self._list]
+
     @contextmanager
     def step(self, name: str) -> Iterator[dict[str, Any]]:
         """Do one step; what the block puts into the dict is told with it."""

@@ -16,6 +16,7 @@ from app.api.parts import PartModel
 from app.api.problems import answer, problems
 from app.api.resources import Given, Resources
 from app.catalog.base import Entry, Store
+from app.cell.restoring.workspace import owed_safety
 from app.errors import Code, InputError
 
 router = guarded_router(prefix="/api/config/backups", tag="backups")
@@ -260,4 +261,7 @@ async def delete_backup(given: Given, backup_id: BackupId) -> None:
         if backup_id in {job.backup_id, (job.result or {}).get("safety_backup_id")}:
             message = f"Job {job.job_id} ({job.kind}, {job.state}) works on it."
             raise InputError(Code.BACKUP_IN_USE, message, job_id=job.job_id)
+    if await asyncio.to_thread(owed_safety, given.settings.cell_root) == backup_id:
+        message = f"'{backup_id}' is what puts the cell back after a restore that was cut off."
+        raise InputError(Code.BACKUP_IN_USE, message, hint="Start the worker, which puts the cell back.")
     await asyncio.to_thread(given.store.remove, backup_id)

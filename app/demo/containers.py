@@ -35,6 +35,10 @@ class Docker:
 
     def __call__(self, *arguments: str, data: bytes = b"", limit: float = _LIMIT) -> str:
         """Give what the command prints; raise PartError ENGINE_ERROR with its words."""
+        return self.output(*arguments, data=data, limit=limit).decode(errors="replace")
+
+    def output(self, *arguments: str, data: bytes = b"", limit: float = _LIMIT) -> bytes:
+        """Give the bytes that the command writes; raises as a call does."""
         return _output("docker", *arguments, data=data, environment=self._environment, limit=limit)
 
 
@@ -44,7 +48,7 @@ def _output(
     data: bytes = b"",
     environment: Mapping[str, str] | None = None,
     limit: float = _PROBE_LIMIT,
-) -> str:
+) -> bytes:
     name = f"'{Path(program).name} {arguments[0]}'"
     try:
         with signals_held():
@@ -56,7 +60,7 @@ def _output(
     if done.returncode:
         words = " ".join(done.stderr.decode(errors="replace").split())
         raise PartError(Code.ENGINE_ERROR, f"{name} failed: {words}")
-    return done.stdout.decode(errors="replace")
+    return done.stdout
 
 
 def _environment() -> dict[str, str]:
@@ -71,8 +75,8 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def service_containers(volumes: Mapping[str, Volume], work: Path) -> Iterator[None]:
-    """Run the containers of these volumes, by service id, while the block runs.
+def service_containers(volumes: Mapping[str, Volume], work: Path) -> Iterator[Docker]:
+    """Run the containers of these volumes, by service id, while the block runs; gives what speaks to them.
 
     Raises PartError where that cannot be done: no engine, no static busybox, or an engine that refuses.
     """
@@ -91,7 +95,7 @@ def service_containers(volumes: Mapping[str, Volume], work: Path) -> Iterator[No
             mount = f"--mount=type=volume,destination={volume.path},volume-label={own}"
             options = ["--network=none", f"--name={volume.container}", f"--label={own}", mount]
             docker("run", "--detach", *options, image, "/bin/sleep", _LIFE_SECONDS)
-        yield
+        yield docker
     finally:
         _remove(docker, mark, image)
 
@@ -130,7 +134,7 @@ def _static_busybox() -> str:
 
 def _root_file_system(busybox: str, contents: Mapping[str, Path]) -> bytes:
     """Pack busybox with all its applets, and these folders at their paths."""
-    applets = _output(busybox, "--list").split()
+    applets = _output(busybox, "--list").decode().split()
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         tar.add(Path(busybox).resolve(), "bin/busybox")

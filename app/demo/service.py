@@ -73,6 +73,7 @@ def _environment(place: Place, *, with_engine: bool) -> dict[str, str]:
         "CELL_BACKUP_BACKUP_DIR": str(place.archives),
         "CELL_BACKUP_STATE_DIR": str(place.state),
         "CELL_BACKUP_PORT": "0",
+        "CELL_BACKUP_REGENERATE": "off",  # cell-caddy and the like of this host are another cell's
         "PYTHONPATH": os.pathsep.join([code, *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
 
@@ -128,6 +129,10 @@ class Client:
     def backup(self, backup_id: str) -> BackupModel:
         """Give what the catalog says of an archive."""
         return BackupModel.model_validate_json(self._send("GET", f"/api/config/backups/{backup_id}"))
+
+    def delete(self, backup_id: str) -> None:
+        """Delete an archive."""
+        self._send("DELETE", f"/api/config/backups/{backup_id}")
 
     def _send(self, method: str, path: str, body: str | None = None) -> bytes:
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}

@@ -4,7 +4,7 @@ import secrets
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,12 @@ from rich.filesize import decimal
 
 from app.api.catalog import BackupModel
 from app.api.jobs import JobModel
+from app.api.parts import PartModel
 from app.cell.manifests import Volume
 from app.cell.sample import make_sample_cell
 from app.cell.services import find_services
-from app.demo.containers import service_containers
+from app.demo.containers import Docker, service_containers
+from app.demo.disaster import Disaster
 from app.demo.screen import Screen, label
 from app.demo.service import Client, Place, running_service
 from app.demo.undoing import kept_if_good, unwinding
@@ -36,12 +38,13 @@ class _Saved:
 
 
 def run_demo() -> None:
-    """Back up a sample cell and say how to open the archive; raises BackupError where anything goes wrong.
+    """Back up a sample cell, lose it, restore it, compare, and say how to open the archive.
 
+    Raises BackupError where anything goes wrong, and where anything is not as it was before.
     What was made on the way is gone afterwards; archive and passphrase stay if all went well.
     """
     screen = Screen()
-    screen.say("A backup of a sample cell, from start to finish.\n")
+    screen.say("A sample cell is backed up, lost, and restored, from start to finish.\n")
     try:
         with unwinding() as stack:
             saved = _tell(stack, screen)
@@ -57,7 +60,8 @@ def _tell(stack: ExitStack, screen: Screen) -> _Saved:
     log = work / "log"
     stack.enter_context(_log_shown_on_failure(screen, log))
     volumes = _make_cell(screen, work / "cell")
-    running = _start_containers(stack, screen, volumes, work)
+    docker = _start_containers(stack, screen, volumes, work)
+    running = docker is not None
     place = Place(cell=work / "cell", archives=directory, state=work / "state", log=log)
     client = stack.enter_context(running_service(place, with_engine=running))
     screen.say(f"3. The service runs, as a process of its own: {client.address}/docs")
@@ -65,6 +69,7 @@ def _tell(stack: ExitStack, screen: Screen) -> _Saved:
     entry = _back_up(screen, client, passphrase, services=sorted(volumes) if running else [])
     _verify(screen, client, entry, passphrase)
     _show(screen, client.backup(entry.backup_id), {} if running else volumes)
+    _lose_and_restore(screen, client, entry, passphrase, Disaster(screen, place.cell, volumes.values(), docker))
     return _Saved(directory, directory / entry.file_name, passphrase)
 
 
@@ -86,19 +91,19 @@ def _make_cell(screen: Screen, cell: Path) -> dict[str, Volume]:
     return {volume.service: volume for service in find_services(cell, {}).found for volume in service.volumes}
 
 
-def _start_containers(stack: ExitStack, screen: Screen, volumes: Mapping[str, Volume], work: Path) -> bool:
+def _start_containers(stack: ExitStack, screen: Screen, volumes: Mapping[str, Volume], work: Path) -> Docker | None:
     try:
-        stack.enter_context(service_containers(volumes, work))
+        docker = stack.enter_context(service_containers(volumes, work))
     except PartError as error:
         names = ", ".join(_label(volume) for volume in volumes.values())
         screen.say(f"2. Left out, the data of the services ({names}), because no containers can be started:")
         screen.say(f"   {error.message}")
         screen.say("   So only the cell's files are asked for. A backup that asks for volumes it cannot reach says")
         screen.say("   so for each of them and ends as 'partial'.")
-        return False
+        return None
     names = ", ".join(volume.container for volume in volumes.values())
     screen.say(f"2. Two service containers with mail and calendars: {names}")
-    return True
+    return docker
 
 
 def _label(volume: Volume) -> str:
@@ -132,6 +137,28 @@ def _verify(screen: Screen, client: Client, entry: BackupModel, passphrase: Path
     check_succeeded(job)
 
 
+def _lose_and_restore(screen: Screen, client: Client, entry: BackupModel, passphrase: Path, disaster: Disaster) -> None:
+    before = disaster.look()
+    disaster.strike()
+    volumes = f", and everything in {' and '.join(before.volumes)}" if before.volumes else ""
+    screen.say(f"6. The disaster: every file of the cell is deleted{volumes}")
+    path = f"/api/config/restore/{entry.backup_id}"
+    screen.say(f"7. POST {path}")
+    wanted = {"passphrase": _read(passphrase), "services": sorted({label.split("/")[0] for label in before.volumes})}
+    with screen.following("restore") as show:
+        job = client.wait(client.start(path, wanted), show)
+    check_succeeded(job)
+    _warn(screen, job.components, job.warnings)
+    result = job.result or {}
+    if saved_before := result.get("safety_backup_id"):
+        screen.say(f"   What it saved before it began, an empty cell, is deleted again: {saved_before}")
+        client.delete(saved_before)
+    screen.say("8. Compared with what was there before the disaster:")
+    disaster.compare(before)
+    screen.say("   Caddyfile, Corefile and routing rules are not made anew here: that would reach for the containers")
+    screen.say(f"   of a cell that may run on this host. What a real restore says in the end: {result.get('next')}\n")
+
+
 def check_succeeded(job: JobModel) -> None:
     """Raise JobError where a job did not end as it should: nothing in a sample cell may fail."""
     if job.error is not None:
@@ -144,13 +171,17 @@ def check_succeeded(job: JobModel) -> None:
 
 def _show(screen: Screen, entry: BackupModel, left_out: Mapping[str, Volume]) -> None:
     screen.table(entry, [_label(volume) for volume in left_out.values()])
-    for part in entry.parts:
-        for warning in part.warnings:
-            screen.say(f"   warning, {label(part)}: {warning}")
-    for warning in entry.warnings:
-        screen.say(f"   warning: {warning}")
+    _warn(screen, entry.parts, entry.warnings)
     size, seconds = decimal(entry.size), entry.seconds or 0
     screen.say(f"   {size} on disk, encrypted, made in {seconds:.2f} s; verified to its last byte.\n")
+
+
+def _warn(screen: Screen, parts: Sequence[PartModel], warnings: Sequence[str]) -> None:
+    for part in parts:
+        for warning in part.warnings:
+            screen.say(f"   warning, {label(part)}: {warning}")
+    for warning in warnings:
+        screen.say(f"   warning: {warning}")
 
 
 def _say_how_to_open(screen: Screen, saved: _Saved) -> None:

@@ -11,7 +11,7 @@ from app.engine.docker import DockerEngine
 from tests.support.core_containers import CoreContainer, RunCore, core_image, run_core
 from tests.support.docker_engine import docker
 from tests.support.regenerating import cell, ready, tools_of
-from workers.regenerating import regenerate
+from workers.regeneration.regenerating import regenerate
 
 __all__ = ["cell", "core_image", "run_core"]
 

@@ -11,8 +11,8 @@ from app.engine.docker import DockerEngine
 from tests.support.core_containers import CoreContainer, RunCore, core_image, run_core
 from tests.support.regenerating import cell, ready, reconfigure, tools_of
 from tests.support.routers import UNREACHABLE, left_by, router, router_with_peers, routing, send, way_of
-from workers.regenerated import Regeneration
-from workers.regenerating import regenerate, regenerate_if_changed
+from workers.regeneration.regenerated import Regeneration
+from workers.regeneration.regenerating import regenerate, regenerate_if_changed
 
 __all__ = ["cell", "core_image", "run_core"]
 

@@ -29,7 +29,9 @@ def test_a_crafted_archive(ground: Ground, case: str) -> None:
     ground.refuse(crafted(CRAFTED[case].members), {CRAFTED[case].code}, CRAFTED[case].says)
 
 
-@pytest.mark.parametrize("case", ["a name that climbs", "a link out of the cell", "a block device", "the same name twice"])
+@pytest.mark.parametrize(
+    "case", ["a name that climbs", "a link out of the cell", "a block device", "the same name twice"]
+)
 def test_a_crafted_archive_of_someone_who_knows_the_passphrase(ground: Ground, case: str) -> None:
     data = encrypted(crafted(CRAFTED[case].members))
     ground.refuse(data, {CRAFTED[case].code}, CRAFTED[case].says, passphrase=PASSPHRASE)

@@ -1,5 +1,6 @@
 """A cell that could not be put back stays owed: the next job, or the next start of the worker, does it first."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,6 +35,7 @@ from tests.faults.restoring import (
     snapshot,
     volume,
 )
+from tests.support.waiting import eventually_async
 from workers.backup import backup
 from workers.expiry import remove_expired
 from workers.maintenance import recover_cell
@@ -279,15 +281,24 @@ async def test_no_archive_is_removed_by_rule_while_a_rollback_is_owed(house: Hou
 
 
 @pytest.mark.parametrize("kind", JobKind)
-async def test_another_process_that_restores_is_not_disturbed(house: House, kind: JobKind) -> None:
+async def test_another_process_that_restores_is_not_disturbed(
+    house: House, kind: JobKind, caplog: pytest.LogCaptureFixture
+) -> None:
     await saved_and_changed(house)
     with open_workspace(house.root, job_id="d" * 32, backup_id=BACKUP_ID):  # its lock is that of an open file
         before = snapshot(house)
         job = await run_kind(house, kind)
         assert (job.state, code_of(job)) == (JobState.FAILED, Code.CELL_BUSY)
         assert_same(house, before)
-        await recover_cell(house.tools)
+        recovering = asyncio.create_task(recover_cell(house.tools))
+
+        async def waits() -> bool:
+            return "recovery waits" in caplog.text
+
+        await eventually_async(waits, what="the recovery waits")
+        assert not recovering.done()
         assert_same(house, before)
+    await recovering
     assert (await run_kind(house, JobKind.RESTORE)).state is JobState.SUCCEEDED
 
 

@@ -90,6 +90,14 @@ def test_without_an_engine_the_cell_s_files_are_saved_and_the_rest_is_named_with
     assert all(int(table[name][1]) > 0 for name in COMPONENTS)
 
 
+def test_the_cell_s_files_are_deleted_restored_and_found_the_same(finished: Finished) -> None:
+    _, done = finished
+
+    _, _, story = done.stdout.partition("6. The disaster: every file of the cell is deleted\n")
+    assert re.search(r"restore: 100 %  succeeded\n", story)
+    assert re.search(r"8\. Compared .*\n   \d\d files, folders and links of the cell are as they were:\n", story)
+
+
 def test_what_stays_is_one_directory_with_archive_and_passphrase_for_their_owner_only(finished: Finished) -> None:
     demo, done = finished
 
@@ -138,15 +146,19 @@ def test_with_an_engine_two_containers_are_saved_too_and_nothing_of_them_is_left
     assert {name: table[name][0] for name in VOLUMES} == dict.fromkeys(VOLUMES, "succeeded")
     assert int(table["calendar/collections"][1]) == 41
     assert int(table["mail/mailboxes"][1]) > 100
+    assert "every file of the cell is deleted, and everything in calendar/collections and mail/mailboxes" in done.stdout
+    assert re.search(r"calendar/collections: 4\d files and folders, the same", done.stdout)
+    assert re.search(r"mail/mailboxes: [12]\d\d files and folders, the same", done.stdout)
     _, decrypt, listing, _ = commands(done.stdout)
     assert demo.run(*decrypt).returncode == 0
     assert re.search(r"services/mail/mailboxes/home\.cell/ada/Maildir/cur/\d+\.M1P1", demo.run(*listing).stdout)
     assert demo_things_on_the_engine(done.stdout) == []
 
 
+@pytest.mark.parametrize("until", ["3. The service runs", "7. POST"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_it_leaves_nothing(demo: Demo, number: signal.Signals, code: int) -> None:
-    with demo.begin(until="3. The service runs") as process:
+def test_interrupted_it_leaves_nothing(demo: Demo, number: signal.Signals, code: int, until: str) -> None:
+    with demo.begin(until=until) as process:
         process.send_signal(number)
 
     assert process.returncode == code
@@ -155,9 +167,10 @@ def test_interrupted_it_leaves_nothing(demo: Demo, number: signal.Signals, code:
 
 
 @pytest.mark.engine
-def test_interrupted_it_leaves_no_container(demo: Demo, engine: dict[str, str]) -> None:
+@pytest.mark.parametrize("until", ["2. Two service containers", "   restore: .* volumes"])
+def test_interrupted_it_leaves_no_container(demo: Demo, engine: dict[str, str], until: str) -> None:
     before = demo_containers()
-    with demo.begin(until="2. Two service containers", **engine) as process:
+    with demo.begin(until=until, **engine) as process:
         started = demo_containers() - before
         process.send_signal(signal.SIGINT)
 

@@ -181,11 +181,11 @@ def told(name: str, backup_id: str) -> list[str]:
 
 
 TORN = """
-import workers.restore_volumes
+import workers.restoring.volumes
 def torn(pieces, sink, keep_going):
     sink.write(bytes(next(iter(pieces)))[:{size}])
     os.kill(os.getpid(), signal.SIGKILL)
-workers.restore_volumes._pump = torn
+workers.restoring.volumes._pump = torn
 """
 
 

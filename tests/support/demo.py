@@ -1,6 +1,7 @@
 """The demo, run as its user runs it, in a temporary directory of its own."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -46,7 +47,7 @@ class Demo:
         )
 
     def begin(self, until: str, **more: str) -> subprocess.Popen[str]:
-        """Start the demo and give it once a line begins with these words."""
+        """Start the demo and give it once a line begins with what this pattern says."""
         process = subprocess.Popen(
             (*CLI, "demo"),
             env=self.environment(**more),
@@ -56,7 +57,7 @@ class Demo:
             text=True,
         )
         assert process.stdout is not None
-        assert any(line.startswith(until) for line in process.stdout), f"no line begins with {until}"
+        assert any(re.match(until, line) for line in process.stdout), f"no line begins with {until}"
         return process
 
     def left(self) -> list[str]:

@@ -1,5 +1,6 @@
 """How far a restore got, one JSON line a step, durable before the step it announces begins."""
 
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -48,6 +49,7 @@ class Journal:
         self._path = path
         self._on_note = on_note
         self._notes, self._length = _read(path)
+        self._broken = False
 
     @property
     def notes(self) -> tuple[Note, ...]:
@@ -55,7 +57,10 @@ class Journal:
         return tuple(self._notes)
 
     def note(self, kind: str, **facts: Any) -> None:
-        """Write one note durably; JobError SWAP_FAILED where the disk does not take it."""
+        """Write one note durably; JobError SWAP_FAILED where the disk does not take it, and the file is as before.
+
+        Where the disk does not take that either, every later note fails: whoever comes next reads what stands there.
+        """
         line = json.dumps({"kind": kind, **facts}).encode() + b"\n"
         try:
             self._append(line)
@@ -76,24 +81,47 @@ class Journal:
         return self.last(Kind.COMMITTED) is not None
 
     @property
+    def settled(self) -> bool:
+        """Tell whether the restore is done or was put back."""
+        return self.committed or self.last(Kind.ROLLED_BACK) is not None
+
+    @property
     def owed(self) -> bool:
         """Tell whether something of the cell may have changed that must be put back."""
-        settled = self.committed or self.last(Kind.ROLLED_BACK) is not None
-        return not settled and any(note.kind in _BEGUN for note in self._notes)
+        return not self.settled and any(note.kind in _BEGUN for note in self._notes)
 
     def _append(self, line: bytes) -> None:
+        if self._broken:
+            raise OSError(errno.EIO, "whether an earlier line of it is there is not known")
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(descriptor, self._length)  # a line that a dying process left behind
-            os.pwrite(descriptor, line, self._length)
-            os.fsync(descriptor)
+            self._write(descriptor, line)
         finally:
             os.close(descriptor)
         self._length += len(line)
 
+    def _write(self, descriptor: int, line: bytes) -> None:
+        """Write a whole line durably, or leave the file durably without it."""
+        self._broken = True
+        try:
+            done = 0
+            while done < len(line):
+                done += os.pwrite(descriptor, line[done:], self._length + done)
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, self._length)
+            os.fsync(descriptor)
+            self._broken = False
+            raise
+        self._broken = False
+
 
 def _read(path: Path) -> tuple[list[Note], int]:
-    """Read the notes and say where the last whole one ends; what follows was being written when its process died."""
+    """Read the notes and say where the last whole one ends; what follows was being written when somebody died.
+
+    That may be a line with NULs too: after a power cut a file may be as long as it was to be, without its contents.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -101,6 +129,9 @@ def _read(path: Path) -> tuple[list[Note], int]:
     except OSError as error:
         raise _unreadable(path, reason(error)) from error
     whole = content[: content.rfind(b"\n") + 1]
+    *_, last = (b"", *whole.splitlines(keepends=True))
+    if b"\0" in last:
+        whole = whole.removesuffix(last)
     notes = []
     for line in whole.splitlines():
         try:

@@ -34,6 +34,10 @@ class Place:
         os.close(self.staged)
         os.close(self.undo)
 
+    def is_same(self, other: "Place") -> bool:
+        """Tell whether another place is this one, by another way: the same folder may be mounted twice."""
+        return os.path.samestat(os.fstat(self.staged), os.fstat(other.staged))
+
 
 class Boundaries:
     """Know the folders below a root where a rename from outside ends: `place_of` gives the one that a path is in."""
@@ -52,13 +56,18 @@ class Boundaries:
         return path in self._mounts or (path != "" and self.place_of(path) == path)
 
     def _find(self, folder: str) -> tuple[str, int | None]:
-        known = self._known.get(folder)
-        if known is None:
-            place, device = self._find(folder.rpartition("/")[0])
-            here = self._device(folder) if device is not None else None
-            begins = here is not None and (folder in self._mounts or here != device)
-            known = self._known[folder] = (folder if begins else place, here)
-        return known
+        unknown = []
+        while folder not in self._known:
+            unknown.append(folder)
+            folder = folder.rpartition("/")[0]
+        place, device = self._known[folder]
+        for path in reversed(unknown):
+            here = self._device(path) if device is not None else None
+            if here is not None and (path in self._mounts or here != device):
+                place = path
+            device = here
+            self._known[path] = place, device
+        return place, device
 
     def _device(self, folder: str) -> int | None:
         """Give the device of a folder, None where there is none (or a symlink)."""
@@ -102,6 +111,18 @@ def open_place(reach: Reach, place: str) -> Place:
     except OSError:
         os.close(staged)
         raise
+
+
+def clear_place(place: Place) -> None:
+    """Remove the files that a restore, settled while this place was away, has left in it; OSError where that fails."""
+    for folder in (place.staged, place.undo):
+        for name in os.listdir(folder):  # noqa: PTH208 - a descriptor
+            if not name.isdecimal():
+                continue
+            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                shutil.rmtree(name, dir_fd=folder)
+            else:
+                os.unlink(name, dir_fd=folder)
 
 
 def remove_elsewhere(reach: Reach, place: str) -> None:

@@ -33,12 +33,15 @@ class Present:
     def __init__(
         self, root: Path, layout: Layout, boundaries: Boundaries, *, chosen: Collection[str], leave_out: Iterable[Path]
     ) -> None:
-        walk = Walk(root, layout, list(layout.names), identities(root, leave_out), look_behind=False)
+        skipped = identities(root, leave_out)
+        walk = Walk(root, layout, list(layout.names), skipped, look_behind=False)
         walk.run()
         faults = [fault for name in layout.names if name in chosen for fault in walk.faults[name]]
         if faults:
             raise JobError(Code.PLAN_CONFLICT, f"What a restore would change is not known: {faults[0].message}")
-        self.entries = {entry.path: Now(entry.stat, owner) for entry, owner in walk.found}
+        # the walk leaves out folders; a file may be the archive that is being restored
+        found = [(entry, owner) for entry, owner in walk.found if (entry.stat.st_dev, entry.stat.st_ino) not in skipped]
+        self.entries = {entry.path: Now(entry.stat, owner) for entry, owner in found}
         self._root = root
         self._boundaries = boundaries
         self._chosen = chosen

@@ -80,6 +80,10 @@ def check_room(folder: int) -> None:
     if free < keep:
         message = f"The disk of the cell has {free} bytes free, and a restore leaves {keep} free."
         raise JobError(Code.SPACE_MISSING, message)
+    spare = disk.f_files // _KEEP_SHARE  # a file system that makes inodes as they are needed counts none
+    if disk.f_favail < spare:
+        message = f"The disk of the cell has {disk.f_favail} inodes free, and a restore leaves {spare} free."
+        raise JobError(Code.SPACE_MISSING, message, hint="Remove files that nobody needs, or make the disk larger.")
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from app.archive.receiving import Taking
 from app.cell.documents import printable
 from app.cell.layout import Layout
 from app.cell.patterns import ELSEWHERE, RESERVED
-from app.cell.restoring.attributes import of_member
+from app.cell.restoring.attributes import Attributes, of_member
 from app.cell.restoring.places import STAGED, folder_of
-from app.cell.restoring.staged_file import SET_ID, StagedFile, dress_link, storing
+from app.cell.restoring.remembering import Remembered
+from app.cell.restoring.staged_file import SET_ID, StagedFile, check_room, dress_link, storing
 from app.cell.restoring.tree import Sort, Staged, Tree
 from app.cell.restoring.workspace import Workspace
 from app.errors import ArchiveError, Code
@@ -28,7 +29,8 @@ class Staging:
 
     `found` names the components that have files; `ignored` the members that belong to none (the first 1 000, of
     `ignored_count`); `warnings` say what could not be kept. Raises JobError SPACE_MISSING before a disk is full,
-    SWAP_FAILED where it fails, ArchiveError ARCHIVE_HOSTILE for a path that is no path inside the cell.
+    SWAP_FAILED where it fails, ArchiveError ARCHIVE_HOSTILE for a path that is no path inside the cell, and where all
+    names and extended attributes take too much memory. `leave_out` has folders and files that a restore leaves alone.
     """
 
     def __init__(self, workspace: Workspace, layout: Layout, *, leave_out: Iterable[Path] = ()) -> None:
@@ -43,6 +45,7 @@ class Staging:
         self._warned = 0
         self._numbers = 0
         self._incoming: _Incoming | None = None
+        self._remembered = Remembered()
         self._copies: dict[tuple[int, str], Staged] = {}
         self._beside = _inside(workspace.root, self.leave_out)
         workspace.at_end(self.close)
@@ -59,11 +62,13 @@ class Staging:
             return None
         if component is not None and not is_folder:
             self.found.add(component)
+        attributes = of_member(member)
+        self._remembered.add(path, attributes, member.link)
         with storing(path):
             if is_folder:
-                self.tree.entries[path] = Staged(path, Sort.FOLDER, component, of_member(member))
+                self.tree.entries[path] = Staged(path, Sort.FOLDER, component, attributes)
                 return None
-            return self._stage(path, component, member)
+            return self._stage(path, component, member, attributes)
 
     def staged_file(self, path: str) -> Path | None:
         """Give where a path of the archive is staged until a swap begins; None where it has no file or link there."""
@@ -88,14 +93,14 @@ class Staging:
             self.ignored.append(printable(path))
         return False
 
-    def _stage(self, path: str, component: str | None, member: Member) -> Taking | None:
+    def _stage(self, path: str, component: str | None, member: Member, attributes: Attributes) -> Taking | None:
         if path in self.tree.entries:
             raise ArchiveError(Code.ARCHIVE_HOSTILE, f"{printable(path)} is there twice.")
         if member.kind == HARD_LINK:
             self._link(path, component, member)
             return None
         place = self.workspace.boundaries.place_of(path.rpartition("/")[0])
-        entry = Staged(path, Sort.FILE, component, of_member(member), place, number := self.next_number(), number)
+        entry = Staged(path, Sort.FILE, component, attributes, place, number := self.next_number(), number)
         if member.kind == SYMLINK:
             self._symlink(replace(entry, sort=Sort.SYMLINK, target=member.link))
             return None
@@ -107,6 +112,7 @@ class Staging:
 
     def _symlink(self, entry: Staged) -> None:
         folder = self.workspace.place(entry.place).staged
+        check_room(folder)
         os.symlink(entry.target, str(entry.number).encode(), dir_fd=folder)
         refused, owned = dress_link(folder, str(entry.number), entry.attributes)
         self.finished(entry, refused, owner_kept=owned)
@@ -201,6 +207,6 @@ def _path_of(member: Member) -> str:
 
 
 def _inside(root: Path, folders: Iterable[Path]) -> tuple[str, ...]:
-    """Give the paths, each with a closing slash, of those folders that lie inside the root."""
+    """Give the paths, each with a closing slash, of those folders (and files) that lie inside the root."""
     real = [os.path.relpath(os.path.realpath(folder), root) for folder in folders]
     return tuple(path + "/" for path in real if path != "." and not path.startswith("../") and path != "..")

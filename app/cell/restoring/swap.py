@@ -78,7 +78,7 @@ class Swap:
 
     def _drop_what_stays(self, place: str) -> None:
         """Remove the staged files that the cell has already, so that they need not be made durable."""
-        needed = {str(step.number) for step in self._plan.steps if step.action is Action.PUT and step.place == place}
+        needed = {str(step.number) for step in self._plan.steps if step.action is Action.PUT}
         staged = self._workspace.place(place).staged
         for name in set(os.listdir(staged)) - needed:  # noqa: PTH208 - a descriptor
             os.unlink(name, dir_fd=staged)
@@ -112,10 +112,21 @@ class Swap:
                 self._remove_folder(here, name)
 
     def _set_aside(self, step: Operation, here: int, name: str) -> None:
-        """Keep whatever is there now, be it another file than was planned with; nothing may be there any more."""
+        """Keep whatever is there now, be it another file than was planned with; nothing may be there any more.
+
+        A folder that is there was none before, or was to be empty by now: what is in it, no safety archive has.
+        """
+        if is_folder(self._reach.look(step.path)):
+            raise self._late(step.path)
         undo = self._workspace.place(step.place).undo
         with suppress(FileNotFoundError):
             os.rename(name, str(step.number), src_dir_fd=here, dst_dir_fd=undo)
+
+    def _late(self, folder: str) -> JobError:
+        inside = sorted(os.listdir(self._reach.folder(folder)))  # noqa: PTH208 - a descriptor
+        why = f"{printable(inside[0])} came into it" if inside else "it has become a folder"
+        message = f"{printable(folder)} could not be replaced: {why} after the restore was planned."
+        return JobError(Code.SWAP_FAILED, message, hint="Restore again: a new plan looks at what is there now.")
 
     def _keep(self, step: Operation, here: int, name: str) -> None:
         """Do the same by a second name, so that there is no instant without the file, where that can be had."""

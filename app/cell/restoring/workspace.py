@@ -13,7 +13,16 @@ from app.cell.documents import reason
 from app.cell.restoring.journal import Journal, Kind, Note, not_listening
 from app.cell.restoring.locking import LOCK, failing, locked, real_root
 from app.cell.restoring.operations import read_operations
-from app.cell.restoring.places import HERE, Boundaries, Place, make_place, open_place, remove_elsewhere, sync
+from app.cell.restoring.places import (
+    HERE,
+    Boundaries,
+    Place,
+    clear_place,
+    make_place,
+    open_place,
+    remove_elsewhere,
+    sync,
+)
 from app.cell.restoring.reaching import Reach, times_kept
 from app.cell.restoring.undo import Undo
 from app.errors import Code, JobError
@@ -45,7 +54,10 @@ class Workspace:
             if name not in {"", *self._elsewhere()}:
                 self.journal.note(Kind.PLACE, path=name)
             make_place(self.reach, name)
-            self.places[name] = open_place(self.reach, name)
+            place = open_place(self.reach, name)
+            if not any(place.is_same(other) for other in self.places.values()):
+                clear_place(place)
+            self.places[name] = place
         return self.places[name]
 
     def note_safety(self, backup_id: str, sealed_key: str | None) -> None:
@@ -70,12 +82,17 @@ class Workspace:
                 operations = read_operations(self.folder)
                 for name in {step.place for step in operations.steps} - self.places.keys():
                     self.places[name] = open_place(self.reach, name)
-                warnings = Undo(self.reach, self.places).run(operations)
+                opened = self.journal.last(Kind.OPENED)
+                suffix = f".cell-backup-{opened.facts['job_id']}" if opened else ".cell-backup"
+                warnings = Undo(self.reach, self.places, suffix=suffix).run(operations)
                 self.sync()
             except (OSError, ValueError, KeyError, TypeError) as error:
                 message = f"The restore in {self.folder} cannot be undone: {error}."
                 raise JobError(Code.ROLLBACK_FAILED, message) from error
-        self.journal.note(Kind.ROLLED_BACK)
+        try:
+            self.journal.note(Kind.ROLLED_BACK)
+        except JobError as error:
+            raise JobError(Code.ROLLBACK_FAILED, error.message) from error
         return warnings
 
     def commit(self) -> None:
@@ -173,6 +190,11 @@ class Unfinished:
         self.volumes = tuple(_part(note) for note in journal.notes if note.kind == Kind.VOLUME)
         self._workspace = workspace
 
+    @property
+    def containers(self) -> frozenset[str]:
+        """Name the containers whose volumes are to be put back."""
+        return _containers(self._workspace.journal)
+
     def finish(self) -> None:
         """Let a restore that is done end: the files that it replaced go."""
         self._workspace.tidy()
@@ -207,6 +229,36 @@ def unfinished(root: Path, *, on_note: OnNote = not_listening) -> Iterator[Unfin
             if not journal.committed:
                 workspace.tidy()
             workspace.close()
+
+
+def owed_safety(root: Path) -> str | None:
+    """Name the safety archive that putting the cell back needs, be the restore cut off or still running; None else.
+
+    Looks only: takes no lock, changes nothing, and takes a journal that cannot be read for none.
+    """
+    journal = _glance(root)
+    safety = None if journal is None or journal.settled else journal.last(Kind.SAFETY)
+    return None if safety is None else safety.facts.get("backup_id")
+
+
+def owed_containers(root: Path) -> frozenset[str]:
+    """Name the containers whose volumes a restore, cut off or still running, has begun to replace; as above."""
+    journal = _glance(root)
+    return frozenset() if journal is None else _containers(journal)
+
+
+def _glance(root: Path) -> Journal | None:
+    try:
+        return Journal(root / HERE / _JOURNAL)
+    except JobError:
+        return None
+
+
+def _containers(journal: Journal) -> frozenset[str]:
+    if journal.settled:
+        return frozenset()
+    parts = [_part(note) for note in journal.notes if note.kind == Kind.VOLUME]
+    return frozenset(part.container for part in parts if part.container is not None)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from app.archive.parts import PartOutcome
 from tests.faults.house import House
 from tests.unit.workers.core_house import asked, house
-from workers.regenerating import regenerate, regenerate_if_changed, reload_cell
+from workers.regeneration.regenerating import regenerate, regenerate_if_changed, reload_cell
 
 __all__ = ["house"]
 

@@ -12,7 +12,7 @@ from app.engine.base import CommandResult
 from app.errors import Code, PartError
 from tests.faults.house import House
 from tests.unit.workers.core_house import CORE, asked, house, ran
-from workers.regenerating import regenerate, regenerate_if_changed
+from workers.regeneration.regenerating import regenerate, regenerate_if_changed
 
 __all__ = ["house"]
 

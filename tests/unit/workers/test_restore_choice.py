@@ -11,8 +11,8 @@ from app.archive.manifest import Header, Manifest, outcome_of
 from app.archive.parts import Part, PartFault, PartKind, PartOutcome, PartResult
 from app.archive.verify import Report
 from app.errors import Code
-from workers.restore_plan import ComponentChoice, choose_components
-from workers.restore_request import RestoreRequest
+from workers.restoring.components import ComponentChoice, choose_components
+from workers.restoring.request import RestoreRequest
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 KNOWN = ("vault", "identity", "web", "rest")

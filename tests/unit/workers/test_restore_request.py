@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from workers.restore_request import RestoreRequest
+from workers.restoring.request import RestoreRequest
 
 
 def test_an_empty_request_is_a_whole_restore() -> None:

@@ -11,8 +11,8 @@ from app.engine.base import CommandResult, ContainerState
 from app.errors import Code, PartError
 from tests.faults.house import House
 from tests.unit.workers.core_house import house, ran, shell
-from workers.core_containers import read_lines
-from workers.regenerating import regenerate
+from workers.regeneration.core_containers import read_lines
+from workers.regeneration.regenerating import regenerate
 
 __all__ = ["house"]
 

@@ -89,6 +89,30 @@ def test_a_connection_that_does_not_hold_is_left_out_with_a_warning(bare: Path, 
     assert not any("\n" in warning for warning in routing.warnings)
 
 
+@pytest.mark.parametrize(
+    ("entry", "held"),
+    [
+        ({"ip": "10.0.0.3/32", "exit_via": "my tor"}, ["10.0.0.3"]),
+        ({"ip": "10.0.0.4/32, fd00::4/128", "exit_via": "conn-1"}, ["10.0.0.4"]),
+        ({"ip": ["10.0.0.8", "fd00::8"], "exit_via": "conn-1"}, ["10.0.0.8"]),
+        ({"name": ["x"], "ip": "10.0.0.6", "exit_via": "conn-1"}, ["10.0.0.6"]),
+        ({"ip": "10.0.0.7/24", "exit_via": "conn-1"}, ["10.0.0.7"]),
+        ({"ip": "10.0.0.9", "exit_via": ["conn-1"]}, ["10.0.0.9"]),
+        ({"address": "10.0.0.5", "exit_via": "conn-1"}, []),
+        ({"ip": "10.0.0.7/24", "exit_via": "default"}, []),
+        ({"ip": "10.0.0.7/24"}, []),
+    ],
+)
+def test_a_peer_that_names_an_exit_in_a_record_that_does_not_fit_does_not_leak(
+    bare: Path, entry: dict[str, Any], held: list[str]
+) -> None:
+    peers(bare, entry)
+    routing = routing_of(bare, connections=[connection(1)])
+
+    assert [(item.source, item.connection) for item in routing.peers] == [(address, None) for address in held]
+    assert any("is not ruled" in warning for warning in routing.warnings) == ("address" in entry)
+
+
 def test_a_peer_whose_exit_cannot_be_used_does_not_leak(bare: Path) -> None:
     peers(
         bare,
@@ -116,8 +140,9 @@ def test_a_hostile_peer_gets_no_word_into_the_rules(bare: Path, hostile: Any) ->
     peers(bare, {"name": "x\ny", "ip": hostile, "exit_via": "conn-1"}, {"ip": "10.0.0.9", "exit_via": "a\nb"})
     routing = routing_of(bare, connections=[connection(1)])
 
-    assert routing.peers == ()
-    assert len(routing.warnings) == 2
+    assert [(item.source, item.connection) for item in routing.peers] == [("10.0.0.9", None)]
+    assert len(routing.warnings) == 4
+    assert not any("\n" in warning for warning in routing.warnings)
 
 
 def test_a_peer_routed_via_an_unknown_cell_is_a_warning(bare: Path) -> None:

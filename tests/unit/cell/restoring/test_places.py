@@ -177,3 +177,32 @@ def test_a_workspace_of_a_divided_cell_is_as_quiet_as_another(divided: Path) -> 
         assert (divided / "data").stat().st_mtime_ns == before[b"data"].mtime
 
     assert differences(before, describe(divided)) == []
+
+
+def test_what_a_settled_restore_left_on_a_disk_that_was_away_goes(bare: Path, archive: bytes, tmp_path: Path) -> None:
+    with bound(tmp_path / "srv", bare / "data"):
+        pass
+    for name in ("staged/2", "undo/1", "undo/3/folder/file", "undo/mine"):
+        write(tmp_path / "srv/.cell-backup-restore" / name, "left")
+
+    with bound(tmp_path / "srv", bare / "data"):
+        with open_workspace(bare, job_id="job", backup_id=BACKUP_ID) as workspace:
+            workspace.place("data")
+            kept = sorted(path.relative_to(bare / "data") for path in (bare / "data").glob("*/*/*"))
+            assert [str(path) for path in kept] == [".cell-backup-restore/undo/mine"]
+        restore(bare, archive)
+        assert (bare / "data/vault/key").read_text() == "new"
+        assert sorted(path.name for path in (bare / "data").iterdir()) == ["deep", "linked", "vault"]
+
+
+def test_one_folder_that_is_mounted_twice_is_one_place(bare: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write(source / "config/file")
+    write(source / "data/a/one", "new")
+    write(source / "data/b/two", "new")
+    write(source / "data/b/three", "new")
+    archive = save(source)
+    with bound(tmp_path / "srv", bare / "data/a"), bound(tmp_path / "srv", bare / "data/b"):
+        restore(bare, archive, overlay=LAYOUT.names)
+
+        assert sorted(path.name for path in (tmp_path / "srv").iterdir()) == ["one", "three", "two"]

@@ -14,14 +14,15 @@ from app.cell.generated.fingerprint import fingerprint
 from app.cell.generated.placing import keep
 from app.cell.identity import CONFIG, read_identity
 from app.errors import BackupError, Code, PartError
-from workers.generated_files import make_caddyfile, make_corefile
-from workers.regenerated import Made, Regeneration
-from workers.routing import make_routing
+from workers.regeneration.generated_files import make_caddyfile, make_corefile
+from workers.regeneration.regenerated import Made, Regeneration
+from workers.regeneration.routing import make_routing
 from workers.tools import Tools
 
 log = logging.getLogger("cell_backup.worker")
 
 _APPLIED = "applied.json"
+_TELL_SECONDS = 5
 _ROUTING_STAYS = "The routing stays as it was."
 
 
@@ -56,6 +57,17 @@ async def reload_cell(tools: Tools) -> tuple[str, ...]:
         except PartError as error:
             warnings.append(f"{error.message} {error.hint}")
     return tuple(warnings)
+
+
+async def tell_again(tools: Tools) -> None:
+    """Have the cell's API read its files once more after they were put back; a moment must be enough for it."""
+    if tools.settings.cell_api_url is None:
+        return
+    try:
+        async with asyncio.timeout(_TELL_SECONDS):
+            await call_cell_api(tools.settings, tools.settings.cell_api_reload_path)
+    except (PartError, TimeoutError) as error:
+        log.warning("the cell's API was not told that its files were put back: %r", error)
 
 
 async def regenerate_if_changed(tools: Tools) -> None:

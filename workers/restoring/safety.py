@@ -12,7 +12,7 @@ from app.cell.identity import read_identity
 from app.errors import BackupError, Code, InputError, JobError
 from workers.backup import save
 from workers.planning import BackupPlan
-from workers.restore_volumes import VolumeTarget
+from workers.restoring.volumes import VolumeTarget
 from workers.running import JobRun
 
 LABEL = "before-restore"
@@ -21,9 +21,9 @@ _STOPS_NOTHING = {Code.CANCELLED, Code.WORKER_LOST, Code.JOB_TIMEOUT, Code.DISK_
 
 @dataclass(frozen=True, slots=True)
 class Safety:
-    """Name the safety archive: its id, its size in the catalog, the parts it holds and the volumes it lacks."""
+    """Name the safety archive, None where not one volume could be saved, and say how each part came out."""
 
-    backup_id: str
+    backup_id: str | None
     size: int
     parts: tuple[PartResult, ...]
 
@@ -55,7 +55,7 @@ async def save_before(
             ending = await save(inner, plan, lock, expires_at=expires)
         except BackupError as error:
             if error.code is Code.NOTHING_TO_SAVE:
-                return None
+                return Safety(None, 0, tuple(inner.parts)) if targets else None
             if error.code in _STOPS_NOTHING:
                 raise
             raise JobError(Code.SAFETY_FAILED, f"The safety archive could not be made: {error.message}") from error
@@ -64,6 +64,9 @@ async def save_before(
                 await run.threads.run(run.tools.store.remove, job.backup_id)
                 why = result.error.message if result.error else "it could not be read"
                 raise JobError(Code.SAFETY_FAILED, f"'{result.part.label}' could not be saved first: {why}")
+        run.warnings.extend(
+            f"{result.part.label}, saved first: {warning}" for result in inner.parts for warning in result.warnings
+        )
         return Safety(job.backup_id, int(ending.result["size"]), tuple(inner.parts))
 
 

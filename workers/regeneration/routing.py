@@ -14,8 +14,8 @@ from app.cell.generated.values import host_address
 from app.engine.base import CommandResult, Engine
 from app.engine.shield import see_through
 from app.errors import Code, PartError
-from workers.core_containers import NOT_THERE, ask, last_words, read_lines, why_away
-from workers.regenerated import Made
+from workers.regeneration.core_containers import NOT_THERE, ask, last_words, read_lines, why_away
+from workers.regeneration.regenerated import Made
 from workers.tools import Tools
 
 WIREGUARD = "cell-wireguard"

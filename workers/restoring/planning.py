@@ -12,17 +12,10 @@ from app.cell.restoring.plan import plan_files
 from app.cell.restoring.staging import Staging
 from app.cell.services import FOLDER
 from app.errors import Code, JobError
-from workers.restore_plan import (
-    COMPOSE,
-    ENV,
-    ComponentChoice,
-    RestorePlan,
-    VolumeChoice,
-    choose_components,
-    choose_volumes,
-    warnings_of,
-)
-from workers.restore_request import RestoreRequest
+from workers.restoring.components import ComponentChoice, choose_components
+from workers.restoring.plan import COMPOSE, ENV, RestorePlan, warnings_of
+from workers.restoring.request import RestoreRequest
+from workers.restoring.targets import VolumeChoice, choose_volumes
 from workers.running import JobRun
 
 
@@ -32,7 +25,9 @@ async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, sta
     Raises JobError NOTHING_TO_RESTORE, SPACE_MISSING, or PLAN_CONFLICT where something is in the way.
     """
     tools, threads = run.tools, run.threads
-    components = choose_components(report, request, tools.layout.names, staging.found)
+    components = choose_components(
+        report, request, tools.layout.names, staging.found, unplaced=staging.ignored_count > 0
+    )
     files = await threads.run(
         plan_files,
         staging,
@@ -49,7 +44,8 @@ async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, sta
     if plan.empty:
         reasons = [f"{result.part.label}: {result.error.message}" for result in plan.left_out if result.error]
         raise JobError(Code.NOTHING_TO_RESTORE, " ".join(["Nothing could be restored.", *reasons[:3]]))
-    _check_room(volumes)
+    if not request.dry_run:  # which shows it
+        _check_room(volumes)
     return plan
 
 

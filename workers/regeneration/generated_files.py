@@ -12,8 +12,8 @@ from app.cell.generated.placing import place
 from app.cell.generated.templates import render
 from app.engine.base import Engine
 from app.errors import Code, PartError
-from workers.core_containers import NOT_THERE, ask, last_words, why_away
-from workers.regenerated import Made
+from workers.regeneration.core_containers import NOT_THERE, ask, last_words, why_away
+from workers.regeneration.regenerated import Made
 from workers.tools import Tools
 
 CADDY = "cell-caddy"

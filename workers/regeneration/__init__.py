@@ -1,0 +1,1 @@
+"""Step 8: generated configuration and routing rules, brought together with the containers."""
