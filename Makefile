@@ -1,5 +1,5 @@
 # make setup   .venv with pinned dependencies; everything else does this first
-# make demo    back up a sample cell, start to finish
+# make demo    back up a sample cell, lose it, bring it back
 # make test    every check
 # make serve CELL=/opt/pic     run the service
 # make backup CELL=/opt/pic    write the quick archive: no service, no Redis, no Docker

@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         ("regenerate", add_regenerate_options, "Make Caddyfile, Corefile and routing rules anew, and apply them."),
     ):
         add(command(name, _alone, text))
-    command("demo", _demo, "Back up a sample cell, from start to finish, and clean up.")
+    command("demo", _demo, "Back up a sample cell, lose it, bring it back, and clean up.")
     return parser
 
 

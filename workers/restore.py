@@ -11,6 +11,7 @@ from app.archive.outgoing import VolumeReader
 from app.archive.parts import Part, PartKind, PartOutcome, PartResult
 from app.archive.pinned import PinnedFile
 from app.archive.reader import tar_stream
+from app.catalog.base import Entry
 from app.catalog.names import new_backup_id
 from app.cell.restoring.staging import Staging
 from app.cell.restoring.swap import Swap
@@ -51,6 +52,7 @@ async def restore(run: JobRun) -> Ending:
     settings, job = run.tools.settings, run.job
     request = RestoreRequest.of(job.request, settings.regenerate)
     entry = await run.threads.run(run.tools.store.get, job.backup_id)
+    run.progress.total = _expected(entry, request)
     keys = unpack_keys(await run.tools.jobs.secrets.open(job.job_id)) if entry.encrypted else (None, None)
     work = _Restore(run, request, *keys)
     opening = open_workspace(settings.cell_root, job_id=job.job_id, backup_id=job.backup_id)
@@ -204,7 +206,7 @@ class _Restore:
         """Put volumes and files back; where that must wait, it is raised, and the next start tries it again."""
         run = self._run
         run.parts[:] = [_undone(result) for result in run.parts]
-        why = f" The restore had failed: {cause.message}" if isinstance(cause, BackupError) else ""
+        why = _why(cause)
         try:
             await self._put_volumes_back()
         except JobError as error:
@@ -263,6 +265,22 @@ class _Restore:
             if container.state is ContainerState.RUNNING
             and (name not in now or now[name].state is not ContainerState.RUNNING)
         ]
+
+
+def _expected(entry: Entry, request: RestoreRequest) -> int | None:
+    """Guess the bytes to come: the archive once, then what is saved first, then the volumes once more."""
+    volumes = sum(result.bytes for result in entry.parts if result.part.kind is PartKind.VOLUME)
+    whole = sum(result.bytes for result in entry.parts)
+    after = 0 if request.dry_run else volumes + {"full": whole, "files": whole - volumes, "none": 0}[request.safety]
+    return whole + after or None
+
+
+def _why(cause: BaseException) -> str:
+    """Say what made the restore fail: the first error, which those of undoing it came after."""
+    first = cause
+    while isinstance(first.__context__, BackupError):
+        first = first.__context__
+    return f" The restore had failed: {first.message}" if isinstance(first, BackupError) else ""
 
 
 def _undone(result: PartResult) -> PartResult:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from app.archive import headers
 from app.archive.acls import acl_records
-from app.archive.headers import Member
+from app.archive.guard import has_too_many_attributes
+from app.archive.headers import Member, Records
+from app.archive.names import is_too_long_for_a_cell
 from app.archive.relay import Meter
 from app.archive.sums import SumsSpool, line
 from app.errors import Code, PartError
@@ -51,6 +53,8 @@ class FileMembers:
         """
         path = os.fsencode(entry.path)
         self._meter.current = entry.path.encode("utf-8", "backslashreplace").decode()
+        if is_too_long_for_a_cell(path):
+            raise self._refused("its path is longer, or lies in more folders, than a restore takes")
         try:
             if stat.S_ISREG(entry.stat.st_mode):
                 return self._add_file(path, entry)
@@ -64,6 +68,16 @@ class FileMembers:
     def _unreadable(self, error: OSError) -> PartError:
         return PartError(Code.FILE_UNREADABLE, f"{self._meter.current} cannot be read: {error.strerror}.")
 
+    def _refused(self, why: str) -> PartError:
+        hint = "Move or rename it, or remove what it does not need."
+        return PartError(Code.FILE_UNREADABLE, f"{self._meter.current} is not saved: {why}.", hint=hint)
+
+    def _with_attributes(self, member: Member, records: Records) -> Member:
+        member.records.update(records)
+        if has_too_many_attributes(member.records):
+            raise self._refused("it has more extended attributes than a restore takes")
+        return member
+
     def _add_other(self, path: bytes, entry: Entry) -> None:
         on_disk = self._root / entry.path
         if stat.S_ISDIR(entry.stat.st_mode):
@@ -71,8 +85,7 @@ class FileMembers:
         else:
             target = os.readlink(os.fsencode(on_disk))  # noqa: PTH115 - a Path would tidy the target up
             member = self._member(path, headers.SYMLINK, entry.stat, link=target)
-        member.records.update(_xattrs(on_disk, follow=False))
-        self._out(headers.encode(member))
+        self._out(headers.encode(self._with_attributes(member, _xattrs(on_disk, follow=False))))
 
     def _add_file(self, path: bytes, entry: Entry) -> str | None:
         inode = (entry.stat.st_dev, entry.stat.st_ino)
@@ -92,7 +105,7 @@ class FileMembers:
         # careful writers replace a file by a new one: then the new one is what is saved
         inode = (before.st_dev, before.st_ino)
         member = self._member(path, headers.REGULAR, before, size=before.st_size)
-        member.records.update(_xattrs(descriptor))
+        self._with_attributes(member, _xattrs(descriptor))
         first = os.read(descriptor, min(_PIECE, before.st_size + 1)) if before.st_size else b""
         self._out(headers.encode(member))
         self._contents(descriptor, path, before.st_size, first)
@@ -142,7 +155,7 @@ class FileMembers:
         )
 
 
-def _xattrs(file: Path | int, *, follow: bool = True) -> headers.Records:
+def _xattrs(file: Path | int, *, follow: bool = True) -> Records:
     """Give a file's extended attributes as PAX records (SCHILY.xattr, as GNU tar and star write them)."""
     try:
         names = os.listxattr(file, follow_symlinks=follow)

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.archive import headers
-from app.archive.headers import DIRECTORY, HARD_LINK, SYMLINK, Member
+from app.archive.headers import DIRECTORY, HARD_LINK, SYMLINK, Member, Records
 from app.archive.manifest import FOLDER, Header
-from app.archive.names import FILE, LINK, Names
+from app.archive.names import FILE, LINK, MAX_NAME, MAX_PART, Names, is_too_long_for_a_cell
 from app.archive.names import FOLDER as FOLDER_NAME
+from app.archive.order import VolumeOrder
 from app.archive.reader import ReadMember
+from app.archive.shown import readable
 from app.archive.sparse import is_sparse, real_size
 from app.errors import ArchiveError, Code
 
@@ -31,9 +33,9 @@ _TOP_LEVEL = {
         b"Corefile",
     )
 }
-_MAX_NAME, _MAX_PART = 4096, 255
 _MAX_OWNER = (1 << 32) - 1
 _MAX_TIME = (1 << 63) * 10**9
+_MAX_ATTRIBUTES = 256 << 10
 _BELOW = "which lies below a link or a file of the same archive"
 _SET_ID = 0o6000
 _CAPABILITY = b"SCHILY.xattr.security.capability"
@@ -70,6 +72,11 @@ def normal_name(name: bytes) -> bytes:
     return start + b"/".join(part for part in name.split(b"/") if part not in {b"", b"."})
 
 
+def has_too_many_attributes(records: Records) -> bool:
+    """Tell whether a member of the cell has more in its PAX records than 256 KiB; the kernel takes 64 KiB for each."""
+    return bool(records) and sum(len(key) + len(value) for key, value in records.items()) > _MAX_ATTRIBUTES
+
+
 def is_cell_file(name: bytes) -> bool:
     """Tell whether a normal name is one of the cell's own files, not of a volume and not of the archive itself."""
     return name.partition(b"/")[0] not in {b"", VOLUMES, OWN}
@@ -95,7 +102,7 @@ class Guard:
         self._most_bytes = max(limits.free_bytes, limits.expansion * archive_size)
         self._may_be_setuid = may_be_setuid
         self._names = Names()
-        self._volumes: frozenset[bytes] | None = None
+        self._order: VolumeOrder | None = None
         self._members = self._cell_files = self._stream = self._unpacked = 0
         # the folder of the last member, and what follows from it for all that is in it
         self._folder: bytes | None = None
@@ -110,14 +117,8 @@ class Guard:
             raise self._too_large("The archive's tar stream")
 
     def declare(self, header: Header) -> None:
-        """Learn which volumes the archive may hold."""
-        prefixes = set()
-        for part in header.parts:
-            prefix = part.prefix.rstrip("/").encode("utf-8", "surrogatepass")
-            if part.service is not None and not _is_volume(part.service, part.name):
-                raise hostile(prefix, "is no name for a volume")
-            prefixes.add(prefix)
-        self._volumes = frozenset(prefixes - {b""})
+        """Learn which volumes the archive may hold, and in which order."""
+        self._order = VolumeOrder(header)
 
     def look(self, read: ReadMember) -> bytes:
         """Give the member's normal name; raises MalformedTarError for a sparse member without a size."""
@@ -127,14 +128,16 @@ class Guard:
         kind = self._kind(name, member)
         if name:
             earlier = self._names.add(name, kind)
-            if earlier or self._is_above:
+            if self._is_above and self._order is not None and member.kind != DIRECTORY:
+                raise hostile(name, "stands where a volume belongs and is no directory")
+            if earlier:
                 self._check_place(name, kind, earlier)
         return name
 
     def look_at_file(self, name: bytes) -> None:
         """Look at a volume's file that is ordinary but perhaps for its name; it is not counted."""
         folder, _, last = name.rpartition(b"/")
-        if folder != self._folder or not last or last[0] == _DOT or len(name) > _MAX_PART:
+        if folder != self._folder or not last or last[0] == _DOT or len(name) > MAX_PART:
             name = self._named(name)
         if earlier := self._names.add(name, FILE):
             self._check_place(name, FILE, earlier)
@@ -143,7 +146,7 @@ class Guard:
         """Give a name in its normal form, and get ready for its folder."""
         folder, _, last = name.rpartition(b"/")
         # most members follow one that was in the same folder, so that only the last part of their name is new
-        if folder == self._folder and last and last[0] != _DOT and b"\0" not in last and len(name) <= _MAX_PART:
+        if folder == self._folder and last and last[0] != _DOT and b"\0" not in last and len(name) <= MAX_PART:
             return name
         name = _checked(name, name)
         folder = name.rpartition(b"/")[0]
@@ -152,8 +155,6 @@ class Guard:
         return name
 
     def _check_place(self, name: bytes, kind: int, earlier: int) -> None:
-        if self._is_above and kind != FOLDER_NAME and self._volumes is not None:
-            raise hostile(name, "stands where a volume belongs and is no directory")
         if earlier and not kind == earlier == FOLDER_NAME:
             both = FOLDER_NAME in {kind, earlier}
             raise hostile(name, "is there as a directory and as something else" if both else "is there twice")
@@ -169,19 +170,19 @@ class Guard:
         if _TOP_LEVEL.get(top.lower(), top) != top:
             raise hostile(name, f"has a name that differs from {_shown(_TOP_LEVEL[top.lower()])} in its case only")
         self._is_above = top == VOLUMES and not self._area
-        if top == VOLUMES:
-            self._check_volume(name)
+        if self._order is not None:
+            self._check_volume(self._order, name)
         if folder and not self._is_above:
             # what lies right in the root or above a volume has not all of that in common
             self._folder = folder
 
-    def _check_volume(self, name: bytes) -> None:
-        """Refuse what lies below services/ and in no volume that the archive's header names."""
-        if self._volumes is None:
-            return
-        volume = self._area or name
-        if volume not in self._volumes and not any(known.startswith(volume + b"/") for known in self._volumes):
+    def _check_volume(self, order: VolumeOrder, name: bytes) -> None:
+        """Refuse what lies below services/ in no volume that the header names, or comes when that has had its turn."""
+        volume = self._area or name if name.partition(b"/")[0] == VOLUMES else b""
+        if volume and not order.is_known(volume):
             raise hostile(name, "belongs to no volume that header.json names")
+        if wrong := order.enter(volume):
+            raise hostile(name, wrong)
 
     def _count(self, read: ReadMember) -> None:
         member = read.member
@@ -192,7 +193,8 @@ class Guard:
             raise ArchiveError(
                 Code.ARCHIVE_HOSTILE,
                 f"The archive has more members than are allowed; the last one looked at is {_shown(member.name)}.",
-                hint="Raise CELL_BACKUP_MAX_MEMBERS if you trust where this file came from.",
+                hint="Raise CELL_BACKUP_MAX_MEMBERS if you trust where this file came from; "
+                "it must be five times the number of the cell's own files.",
             )
         if member.size and not member.is_file:
             raise hostile(member.name, "has contents that its type does not have")
@@ -200,6 +202,8 @@ class Guard:
             0 <= member.uid < _MAX_OWNER and 0 <= member.gid < _MAX_OWNER and abs(member.mtime) < _MAX_TIME
         ):
             raise hostile(member.name, "has an owner or a time that no file can have")
+        if self._is_cell and has_too_many_attributes(member.records):
+            raise hostile(member.name, "has more extended attributes than a restore takes")
         size = member.size
         if is_sparse(member):
             size = max(size, real_size(read.block, member.records) or 0)
@@ -245,14 +249,14 @@ class Guard:
             raise hostile(name, f"is a hard link to {_shown(link)}, outside of where it is itself")
         if known == FOLDER_NAME:
             raise hostile(name, f"is a hard link to {_shown(link)}, a directory")
-        if self._is_cell and known != FILE:
+        if not known or (self._is_cell and known != FILE):
             raise hostile(name, f"is a hard link to {_shown(link)}, which is no file that comes before it")
         if self._names.imply(target.rpartition(b"/")[0]):
             raise hostile(name, f"is a hard link to {_shown(link)}, {_BELOW}")
         return FILE
 
     def _check_symlink(self, name: bytes, target: bytes) -> None:
-        if not target or b"\0" in target or len(target) > _MAX_NAME:
+        if not target or b"\0" in target or len(target) > MAX_NAME:
             raise hostile(name, "is a link to nothing that can have a name")
         if not self._is_cell:
             return
@@ -282,16 +286,14 @@ def _checked(raw: bytes, member: bytes) -> bytes:
     name = normal_name(raw)
     if b".." in name and b".." in name.split(b"/"):
         raise hostile(member, "leaves its tree by '..'")
-    if len(name) > _MAX_PART and (
-        len(name) - len(area_of(name)) > _MAX_NAME or max(map(len, name.split(b"/"))) > _MAX_PART
+    if len(name) > MAX_PART and (
+        len(name) - len(area_of(name)) > MAX_NAME or max(map(len, name.split(b"/"))) > MAX_PART
     ):
         raise hostile(member, "has a name that is longer than any file system takes")
+    if is_cell_file(name) and is_too_long_for_a_cell(name):
+        raise hostile(member, "has a name that is longer, or lies in more folders, than a restore takes")
     return name
 
 
-def _is_volume(service: str, name: str) -> bool:
-    return all(part not in {"", ".", ".."} and "/" not in part and "\0" not in part for part in (service, name))
-
-
 def _shown(name: bytes) -> str:
-    return name[:200].decode("utf-8", "backslashreplace")
+    return readable(name[:200])

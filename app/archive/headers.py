@@ -32,6 +32,7 @@ NAME_FIELD = 100
 PREFIX_FIELD = 155
 POSIX_MAGIC = b"ustar\x0000"
 _OCTAL_LIMIT = {8: 8**7, 12: 8**11}
+_BASE_256 = {0x80, 0xFF}
 PLAIN_NUMBERS = re.compile(rb"(?:[0-7]{7}[\0 ]){3}(?:[0-7]{11}[\0 ]){2}")
 _KIND_NAMES = {
     REGULAR: "file",
@@ -75,7 +76,12 @@ class Member:
     @property
     def is_file(self) -> bool:
         """Tell whether the entry carries file contents."""
-        return self.kind in {REGULAR, OLD_REGULAR, CONTIGUOUS, GNU_SPARSE}
+        return is_file_kind(self.kind)
+
+
+def is_file_kind(kind: int) -> bool:
+    """Tell whether entries of a kind carry file contents."""
+    return kind in {REGULAR, OLD_REGULAR, CONTIGUOUS, GNU_SPARSE}
 
 
 def padding(size: int) -> int:
@@ -90,13 +96,14 @@ def text(raw: bytes) -> bytes:
 
 def number(raw: bytes) -> int:
     """Read a numeric field: octal text, or base 256 where the first bit is set (GNU); MalformedTarError otherwise."""
-    if raw[0] & 0x80:
+    if raw[0] in _BASE_256:
         value = int.from_bytes(raw, "big") & ((1 << (8 * len(raw) - 1)) - 1)
         return value - (1 << (8 * len(raw) - 1)) if raw[0] & 0x40 else value
     # nearly everyone writes digits and one NUL or space; int() alone would also take signs and underscores
     digits = raw[:-1] if raw[-1] in b"\0 " else raw
     if not digits.isdigit():
-        digits = raw.strip(b" \0")
+        # GNU tar passes over one NUL before the digits, not over more
+        digits = raw.removeprefix(b"\0").lstrip(b" ").rstrip(b" \0")
         if not digits:
             return 0
     try:
@@ -126,24 +133,6 @@ def checked(block: bytes) -> int:
     if unsigned != expected and unsigned - 256 * sum(b > 127 for b in block) != expected:
         raise MalformedTarError("a header's checksum is wrong")
     return total
-
-
-def parse_records(payload: bytes) -> Records:
-    """Read PAX records: length, key=value, line feed; one after another, a later record of a key wins."""
-    records: Records = {}
-    position = 0
-    while position < len(payload):
-        space = payload.find(b" ", position, position + 12)
-        digits = payload[position:space] if space > 0 else b""
-        if not digits.isdigit():
-            raise MalformedTarError("a PAX record has no length")
-        end = position + int(digits)
-        key, equals, value = payload[space + 1 : end - 1].partition(b"=")
-        if end <= space + 1 or end > len(payload) or payload[end - 1] != 0x0A or not equals or not key:
-            raise MalformedTarError("a PAX record is cut or has no key")
-        records[key] = value
-        position = end
-    return records
 
 
 def build_records(records: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -199,9 +188,7 @@ def decode(block: bytes, records: Records) -> Member:
     prefix = text(block[345:500]) if block[257:265] == POSIX_MAGIC else b""
     name = text(block[:100])
     mtime = records.get(b"mtime")
-    size = decimal(records[b"size"]) if b"size" in records else number(block[124:136])
-    if size < 0:
-        raise MalformedTarError(f"a member claims to have {size} bytes")
+    size = size_of(block, records)
     return Member(
         name=records.get(b"GNU.sparse.name") or records.get(b"path") or (prefix + b"/" + name if prefix else name),
         kind=block[156],
@@ -213,6 +200,14 @@ def decode(block: bytes, records: Records) -> Member:
         link=records.get(b"linkpath") or text(block[157:257]),
         records=records,
     )
+
+
+def size_of(block: bytes, records: Records) -> int:
+    """Give how many bytes of contents follow; the header's own field must be good too, as GNU tar reads it first."""
+    size, told = number(block[124:136]), records.get(b"size")
+    if size < 0:
+        raise MalformedTarError(f"a member claims to have {size} bytes")
+    return size if told is None else decimal(told)
 
 
 def check_facts(block: bytes, records: Records) -> None:

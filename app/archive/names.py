@@ -4,8 +4,20 @@ import os
 from array import array
 
 FOLDER, FILE, LINK = 1, 2, 3
+MAX_NAME = 4096
+MAX_CELL_NAME = 2048
+MAX_PART = 255
+MAX_FOLDERS = 100
 _KINDS = 3
 _KEY_BITS = 0xFFFF_FFFF_FFFF_FFFC
+
+
+def is_too_long_for_a_cell(name: bytes) -> bool:
+    """Tell whether a file of the cell has a name that no restore takes: it must still fit where it is staged.
+
+    The kernel takes 4096 bytes with the path of the cell before it, and whoever removes a tree goes down into it.
+    """
+    return len(name) > MAX_CELL_NAME or name.count(b"/") > MAX_FOLDERS
 
 
 class Names:

@@ -10,9 +10,10 @@ from app.archive import headers
 from app.archive.acls import attribute_records, numeric_records
 from app.archive.dialect_headers import expanded, leads_out, plain_headers
 from app.archive.dialects import Dialect
-from app.archive.guard import normal_name
+from app.archive.guard import hostile, normal_name
 from app.archive.headers import END_OF_ARCHIVE, GNU_SPARSE, MalformedTarError
 from app.archive.manifest import FOLDER, HEADER_NAME, MAX_DOCUMENT, load_header
+from app.archive.parents import Parents
 from app.archive.raw_reader import RawMember, RawReader
 from app.archive.relay import Meter
 from app.archive.renaming import renamed
@@ -30,12 +31,15 @@ class VolumeReader:
     """Read an archive's volumes in its order: `volume` once for each that is wanted.
 
     One that is given up half way, or not asked for, is skipped. `left_out` has the full names of members that were left
-    out, `warnings` says what a dialect could not be told.
+    out, `files` counts the regular files that the current volume gave out, as the manifest counts them, `warnings` says
+    what a dialect could not be told.
     """
 
     def __init__(self, pieces: Iterator[bytes], *, meter: Meter, keep_going: Callable[[], None]) -> None:
         self.left_out: list[str] = []
         self.warnings: list[str] = []
+        self.files = 0
+        self._parents: Parents | None = None
         self._reader = RawReader(pieces, keep_going)
         self._meter = meter
         self._keep_going = keep_going
@@ -47,13 +51,18 @@ class VolumeReader:
         self._dialect = Dialect.PAX
         self._missing: set[str] = set()
 
-    def volume(self, prefix: str, dialect: Dialect, *, leave_out: Collection[str] = ()) -> Iterator[Piece]:
+    def volume(
+        self, prefix: str, dialect: Dialect, *, leave_out: Collection[str] = (), parents: bool = False
+    ) -> Iterator[Piece]:
         """Give the volume as a tar stream, in pieces; that of a volume without members has only its end.
 
         `prefix` is that of its part; `leave_out` has full names: those members and hard links to them are left out.
-        Raises ArchiveError: ARCHIVE_DAMAGED, ARCHIVE_TRUNCATED, and what reading the archive raises; JobError INTERNAL
-        for a volume that the archive does not have or whose turn is over.
+        With `parents`, ArchiveError ARCHIVE_HOSTILE for a member whose folder was not given before it: where the volume
+        is not emptied, a link may stand there. Raises too: ArchiveError ARCHIVE_DAMAGED, ARCHIVE_TRUNCATED, and what
+        reading the archive raises; JobError INTERNAL for a volume that the archive does not have or whose turn is over.
         """
+        self.files = 0
+        self._parents = Parents() if parents else None
         self._volume, self._dialect, self._missing = prefix.encode(), dialect, set(leave_out)
         self._open()
         self._skip_to(self._volume)
@@ -101,6 +110,7 @@ class VolumeReader:
                 self._kept = member
                 break
             if self._is_wanted(member):
+                self._check_parent(_path(member), is_folder=member.group.block[156] == headers.DIRECTORY)
                 yield from self._converted(member)
         yield END_OF_ARCHIVE
 
@@ -111,7 +121,9 @@ class VolumeReader:
             name = _readable(cut.path)
             if name in self._missing:
                 return
+            self._check_parent(cut.path, is_folder=False)
             reader.went_past(cut.path, cut.data, cut.size)
+            self.files += 1
             meter.files += 1
             meter.current = name
             yield cut.head
@@ -120,6 +132,11 @@ class VolumeReader:
             elif contents:
                 meter.bytes += cut.size
                 yield contents
+
+    def _check_parent(self, path: bytes, *, is_folder: bool) -> None:
+        inner = path[len(self._volume) :].rstrip(b"/")
+        if self._parents is not None and not self._parents.have(inner, is_folder=is_folder):
+            raise hostile(path, "comes without its folder, and a link may stand there in the volume")
 
     def _is_wanted(self, member: RawMember) -> bool:
         told, name = member.told, _readable(member.told.path)
@@ -140,6 +157,7 @@ class VolumeReader:
         """Give a member as the dialect wants it."""
         told = member.told
         self._meter.files += told.is_file
+        self.files += told.is_file
         self._meter.current = _readable(told.path)
         sparse = self._expansion(member)
         yield self._headers(member, sparse)

@@ -50,7 +50,7 @@ class _Blocks(io.RawIOBase):
 
     def _begin(self) -> None:
         self._file.seek(0)
-        self._position = self._number = 0
+        self._position = self._number = self._filled = 0
         self._left = self._buffer[:0]
 
     @override
@@ -67,7 +67,12 @@ class _Blocks(io.RawIOBase):
 
     @override
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        raise io.UnsupportedOperation("a pinned file is read from its beginning to its end")
+        # a file so short that the buffer above is empty again is still in hand here, as a whole
+        if (offset, whence) != (0, os.SEEK_SET) or self._number > 1 or self._position > _BUFFER:
+            raise io.UnsupportedOperation("a pinned file is read from its beginning to its end")
+        self._left = self._buffer[: self._filled]
+        self._position = 0
+        return 0
 
     @override
     def readinto(self, buffer: Buffer, /) -> int:
@@ -99,4 +104,5 @@ class _Blocks(io.RawIOBase):
         elif self._digests[self._number :][:1] != ([digest] if block else []):
             raise ArchiveError(Code.ARCHIVE_DAMAGED, "The archive's file changed while it was being restored.")
         self._number += 1
+        self._filled = filled
         return block

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from app.archive import headers
 from app.archive.headers import BLOCK, MalformedTarError, Member, Records
 from app.archive.renaming import EXTENDED, Description, HeaderGroup, extended_size, has_extension, next_extension
+from app.archive.shown import readable
 from app.errors import ArchiveError, Code
 
 _MAX_EXTENDED = 1 << 20
@@ -20,13 +21,7 @@ class RawMember(NamedTuple):
 
     def records(self) -> Records:
         """Give all that its extended headers say."""
-        group = self.group
-        records = headers.parse_records(group.pax) if group.pax else {}
-        if group.long_name:
-            records.setdefault(b"path", group.long_name)
-        if group.long_link:
-            records.setdefault(b"linkpath", group.long_link)
-        return records
+        return self.group.records()
 
     def decoded(self) -> Member:
         """Give the member with every fact that its headers tell."""
@@ -88,7 +83,7 @@ class RawReader:
 
     def malformed(self, error: MalformedTarError) -> ArchiveError:
         """Say where in the archive something is wrong."""
-        where = self._last.decode("utf-8", "backslashreplace") or "its beginning"
+        where = readable(self._last) or "its beginning"
         return ArchiveError(Code.ARCHIVE_DAMAGED, f"The tar stream is malformed after {where}: {error}.")
 
     def _next(self) -> RawMember | None:
@@ -121,7 +116,7 @@ class RawReader:
             self._keep_going()
             piece = next(self._pieces, None)
             if piece is None:
-                where = self._last.decode("utf-8", "backslashreplace") or "its beginning"
+                where = readable(self._last) or "its beginning"
                 raise ArchiveError(Code.ARCHIVE_TRUNCATED, f"The tar stream ends too early after {where}.")
             self.buffer, self.at = piece, 0
         taken = memoryview(self.buffer)[self.at : self.at + limit]

@@ -9,13 +9,15 @@ from app.archive.compress import gunzip
 from app.archive.encryption import decrypt
 from app.archive.envelope import read_envelope
 from app.archive.headers import BLOCK, MalformedTarError, Member, Records
+from app.archive.pax import check_agreement
+from app.archive.renaming import EXTENDED, HeaderGroup
+from app.archive.shown import readable
 from app.errors import ArchiveError, Code
 
 _PIECE = 1 << 20
 _MAX_EXTENDED = 1 << 20
 _MAX_ALL_EXTENDED = 2 << 20
 _MAX_EXTENSIONS = 1 << 16
-_EXTENDED = {headers.PAX_NEXT, headers.GNU_LONG_NAME, headers.GNU_LONG_LINK, headers.PAX_GLOBAL}
 _ZERO_BLOCK = bytes(BLOCK)
 _ENCRYPTED_MARK = b"{"
 
@@ -55,7 +57,7 @@ class TarReader:
                         pass
             self._end()
         except MalformedTarError as error:
-            where = _readable(self._last) or "its beginning"
+            where = readable(self._last) or "its beginning"
             raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The tar stream is malformed after {where}: {error}.") from error
 
     def data(self) -> Iterator[memoryview]:
@@ -77,6 +79,7 @@ class TarReader:
             if self._exactly(BLOCK) != _ZERO_BLOCK:
                 raise MalformedTarError("a single block of zeros stands where two belong")
             return None
+        check_agreement(block, records)
         member = headers.decode(block, records)
         extensions = tuple(self._extensions()) if block[156] == headers.GNU_SPARSE and block[482] else ()
         self._left = member.size if member.is_file else 0
@@ -85,24 +88,15 @@ class TarReader:
 
     def _headers(self) -> tuple[Records, bytes]:
         """Read extended headers as far as there are any; give what they say, and the block that follows them."""
-        records: Records = {}
-        names: Records = {}
+        group = HeaderGroup()
         extended = 0
-        while (block := self._exactly(BLOCK))[156] in _EXTENDED:
+        while (block := self._exactly(BLOCK))[156] in EXTENDED:
             payload = self._extended(block)
             extended += BLOCK + len(payload)
             if extended > _MAX_ALL_EXTENDED:
                 raise MalformedTarError("the extended headers of a member are longer than 2 MiB")
-            match block[156]:
-                case headers.PAX_NEXT:
-                    records.update(headers.parse_records(payload))
-                case headers.GNU_LONG_NAME:
-                    names[b"path"] = headers.text(payload)
-                case headers.GNU_LONG_LINK:
-                    names[b"linkpath"] = headers.text(payload)
-                case _:
-                    raise MalformedTarError("it has a global extended header")
-        return ({key: name for key, name in names.items() if name} | records if names else records), block
+            group.add_extended(block, payload)
+        return group.records(), block
 
     def _extended(self, block: bytes) -> bytes:
         headers.checked(block)
@@ -133,7 +127,7 @@ class TarReader:
         while self._at == len(self._piece):
             piece = next(self._pieces, None)
             if piece is None:
-                where = f" in {_readable(self._last)}" if self._left else ""
+                where = f" in {readable(self._last)}" if self._left else ""
                 raise ArchiveError(Code.ARCHIVE_TRUNCATED, f"The tar stream ends too early{where}.")
             self._piece, self._at = piece, 0
         start, self._at = self._at, min(self._at + limit, len(self._piece))
@@ -148,10 +142,6 @@ class TarReader:
         while len(whole) < size:
             whole += self._take(size - len(whole))
         return bytes(whole)
-
-
-def _readable(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
 
 
 def is_encrypted(file: BinaryIO) -> bool:

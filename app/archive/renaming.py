@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from app.archive import headers
 from app.archive.headers import BLOCK, MalformedTarError, Member, Records, byte_sum
+from app.archive.pax import check_agreement, parse_records
 
 EXTENDED = {headers.PAX_NEXT, headers.GNU_LONG_NAME, headers.GNU_LONG_LINK, headers.PAX_GLOBAL}
 _FILES = {headers.REGULAR, headers.OLD_REGULAR, headers.CONTIGUOUS, headers.GNU_SPARSE}
@@ -24,16 +25,28 @@ class HeaderGroup:
     extensions: tuple[bytes, ...] = ()
 
     def add_extended(self, block: bytes, payload: bytes) -> None:
-        """Take one extended header; MalformedTarError for a global one, which would reach beyond its volume."""
+        """Take one extended header; MalformedTarError for a global one, and for what readers weigh differently."""
         match block[156]:
-            case headers.PAX_NEXT:
-                self.pax += payload
+            case headers.PAX_NEXT if not self.pax:
+                self.pax = payload
             case headers.GNU_LONG_NAME:
-                self.long_name = headers.text(payload)
+                self.long_name = _long_name(payload)
             case headers.GNU_LONG_LINK:
-                self.long_link = headers.text(payload)
-            case _:
+                self.long_link = _long_name(payload)
+            case headers.PAX_GLOBAL:
                 raise MalformedTarError("it has a global extended header")
+            case _:
+                raise MalformedTarError("a member has two extended headers")
+
+    def records(self) -> Records:
+        """Give all that the extended headers say; MalformedTarError where they name the member twice."""
+        records = parse_records(self.pax) if self.pax else {}
+        for key, name in ((b"path", self.long_name), (b"linkpath", self.long_link)):
+            if name and key in records:
+                raise MalformedTarError("a member has two long names")
+            if name:
+                records[key] = name
+        return records
 
     def describe(self) -> "Description":
         """Say what the headers mean; MalformedTarError where they contradict themselves or leave the volume."""
@@ -42,13 +55,14 @@ class HeaderGroup:
         kind = block[156]
         if kind not in _KNOWN:
             raise MalformedTarError(f"a member has the unknown type {chr(kind)!r}")
-        records = headers.parse_records(self.pax) if self.pax else {}
+        records = self.records()
         headers.check_facts(block, records)
+        check_agreement(block, records)
         # most extended headers hold times and attributes only: those pass as they are
         if b"path=" not in self.pax and b"size=" not in self.pax and b"GNU.sparse" not in self.pax:
             records = {}
         name = self._name(records)
-        size = headers.decimal(records[b"size"]) if b"size" in records else headers.number(block[124:136])
+        size = headers.size_of(block, records)
         if size and kind not in _FILES:
             raise MalformedTarError(f"{name[:80]!r} has data that its type does not have")
         if not 0 <= size <= _MAX_SIZE:
@@ -92,11 +106,16 @@ class Description(NamedTuple):
     checksum: int
 
 
+def _long_name(payload: bytes) -> bytes:
+    name = headers.text(payload)
+    if not name:
+        raise MalformedTarError("a long name is empty")
+    return name
+
+
 def as_member(group: HeaderGroup, told: Description, path: bytes, link: bytes) -> Member:
     """Give a member with all that its headers tell, under new names; `link` is empty but for hard links."""
-    records = headers.parse_records(group.pax) if group.pax else {}
-    if group.long_link:
-        records.setdefault(b"linkpath", group.long_link)
+    records = group.records()
     plain = headers.decode(group.block, records)
     return replace(plain, name=path, link=link or plain.link, size=told.size)
 
@@ -150,7 +169,7 @@ def renamed(group: HeaderGroup, told: Description, path: bytes, link: bytes) -> 
 
 
 def _new_records(group: HeaderGroup, told: Description, path: bytes, link: bytes, *, fits: bool) -> Records:
-    records = dict(told.records or headers.parse_records(group.pax))
+    records = dict(told.records or parse_records(group.pax))
     records.pop(b"path", None)
     if b"GNU.sparse.name" in records:
         records[b"GNU.sparse.name"] = path

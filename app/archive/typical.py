@@ -19,8 +19,8 @@ from app.archive.headers import (
     REGULAR,
     MalformedTarError,
     check_records,
-    parse_records,
 )
+from app.archive.pax import parse_records
 
 # name, size, checksum, type, names of owners, first byte of the prefix field; see app.archive.headers
 _HEADER = Struct("100s24x12s12x8sB108x64s16xB")

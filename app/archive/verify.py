@@ -2,15 +2,14 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from app.archive.guard import OWN, Guard, Limits, is_cell_file, never, normal_name
+from app.archive.comparing import compare, mismatch
+from app.archive.guard import OWN, Guard, Limits, area_of, is_cell_file, never, normal_name
 from app.archive.headers import DIRECTORY, HARD_LINK, MalformedTarError, Member
 from app.archive.manifest import (
     HEADER_NAME,
@@ -22,20 +21,19 @@ from app.archive.manifest import (
     load_header,
     load_manifest,
 )
+from app.archive.parts import PartOutcome, PartResult
 from app.archive.pinned import PinnedFile
 from app.archive.reader import ReadMember, TarReader, tar_stream
 from app.archive.receiving import Receiver, Taking
 from app.archive.relay import Meter
+from app.archive.shown import fit_for_people, printable, readable
 from app.archive.sparse import SparseHash, is_sparse, sparse_hash
 from app.archive.sums import SumsSpool, line
 from app.errors import ArchiveError, Code
 
 LIMITS = Limits()
-_MAX_DAMAGED = 100_000
 _MAX_HEADER = 4 << 20
 _MAX_VALUES = 150_000
-_MAX_LINE = 1 << 20
-_ESCAPES = {b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,8 @@ class Report:
 
 @dataclass(slots=True)
 class _Found:
+    """Gather what is in an archive; `in_volumes` counts files as the relay does, which wrote the manifest's numbers."""
+
     members: int = 0
     files: int = 0
     bytes: int = 0
@@ -59,6 +59,12 @@ class _Found:
     sums_seen: bool = False
     misfits: int = 0
     unlisted: list[str] = field(default_factory=list)
+    in_volumes: dict[str, int] = field(default_factory=dict)
+
+    def count(self, volume: str) -> None:
+        """Count one more file of a volume."""
+        if self.header is not None and volume:
+            self.in_volumes[volume] = self.in_volumes.get(volume, 0) + 1
 
 
 def verify(
@@ -123,7 +129,7 @@ class _Reading:
         found = self._found
         reader = TarReader(self._watched(pieces))
         for read in reader.members():
-            self._meter.current = read.member.name.decode("utf-8", "backslashreplace")
+            self._meter.current = readable(read.member.name)
             try:
                 self._member(read, reader)
             except MalformedTarError as error:
@@ -131,7 +137,9 @@ class _Reading:
                 raise ArchiveError(Code.ARCHIVE_DAMAGED, message) from error
             found.members += 1
         _conclude(found)
-        return Report(found.members, found.files, found.bytes, found.header, found.manifest)
+        header = fit_for_people(found.header) if found.header is not None else None
+        manifest = fit_for_people(found.manifest) if found.manifest is not None else None
+        return Report(found.members, found.files, found.bytes, header, manifest)
 
     def _watched(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         for piece in pieces:
@@ -145,7 +153,7 @@ class _Reading:
             _place(found, member)
         name = self._guard.look(read)
         if member.name == SUMS_NAME:
-            found.unlisted = _compare(self._sums, reader.data())
+            found.unlisted = compare(self._sums, reader.data())
             found.sums_seen = True
         elif member.name == HEADER_NAME:
             found.header = load_header(_whole(reader, _MAX_HEADER))
@@ -155,6 +163,7 @@ class _Reading:
         else:
             taking = self._hand_on(member, name) if self._receiver is not None and is_cell_file(name) else None
             if member.is_file and not member.name.endswith(b"/"):
+                found.count(area_of(name).decode("utf-8", "backslashreplace"))
                 self._sums.add(self._contents(read, reader, taking))
 
     def _hand_on(self, member: Member, name: bytes) -> Taking | None:
@@ -233,50 +242,6 @@ def _whole(reader: TarReader, limit: int) -> bytes:
     return bytes(out)
 
 
-def _compare(sums: SumsSpool, listed: Iterator[memoryview]) -> list[str]:
-    """Compare the lines that the contents deserve with those in the archive; give the members that have no line.
-
-    Raises ArchiveError ARCHIVE_DAMAGED where a line is left over: then a member is missing or its contents changed.
-    """
-    unlisted: list[str] = []
-    deserved = _lines(sums.pieces())
-    for expected in _lines(bytes(piece) for piece in listed):
-        for ours in deserved:
-            if ours == expected:
-                break
-            unlisted.append(_path_of(ours))
-            if len(unlisted) > _MAX_DAMAGED:
-                raise _mismatch(unlisted[0])
-        else:
-            raise _mismatch(_path_of(expected))
-    unlisted.extend(_path_of(ours) for ours in islice(deserved, _MAX_DAMAGED + 1))
-    if len(unlisted) > _MAX_DAMAGED:
-        raise _mismatch(unlisted[0])
-    return unlisted
-
-
-def _mismatch(path: str) -> ArchiveError:
-    return ArchiveError(Code.ARCHIVE_DAMAGED, f"{path} does not have the contents that its SHA-256 line says.")
-
-
-def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        if len(rest) > _MAX_LINE:
-            raise ArchiveError(Code.ARCHIVE_DAMAGED, "A line of SHA256SUMS has no end.")
-        yield from whole
-    if rest:
-        yield rest
-
-
-def _path_of(entry: bytes) -> str:
-    path = entry.partition(b"  ")[2]
-    if entry.startswith(b"\\"):
-        path = re.sub(rb"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), path)
-    return path.decode("utf-8", "backslashreplace")
-
-
 def _conclude(found: _Found) -> None:
     if not found.members:
         raise ArchiveError(Code.ARCHIVE_FOREIGN, "The archive is empty.")
@@ -291,7 +256,20 @@ def _conclude(found: _Found) -> None:
         part.label for part in header.parts
     ]:
         raise ArchiveError(Code.ARCHIVE_DAMAGED, "Header and manifest speak of different backups.")
+    for result in manifest.parts:
+        _check_count(found, result)
     known = {path for result in manifest.parts for path in result.damaged}
     unknown = [path for path in found.unlisted if path not in known]
     if unknown:
-        raise _mismatch(unknown[0])
+        raise mismatch(unknown[0])
+
+
+def _check_count(found: _Found, result: PartResult) -> None:
+    """Refuse a volume that its part calls saved and that is not there, or not with as many files."""
+    if result.part.service is None or result.outcome is not PartOutcome.SUCCEEDED:
+        return
+    there = found.in_volumes.get(result.part.prefix.rstrip("/"), 0)
+    if there != result.files:
+        shown = printable(result.part.label[:200])
+        message = f"{shown} has {there} files in the archive, and {result.files} by its manifest."
+        raise ArchiveError(Code.ARCHIVE_DAMAGED, message)

@@ -33,9 +33,9 @@ class Hold:
 async def quiesced(engine: Engine, journal: Path, container: str, mode: str) -> AsyncIterator[Hold]:
     """Hold a running container still (`none`, `pause` or `stop`) while the block runs, and let it run again after.
 
-    Only what ran before is touched. A block that sets `stay` leaves the container held, for `recover`. Raises PartError QUIESCE_FAILED where holding it still, or letting it run again,
-    fails; in the second case the journal keeps it for `recover`. A cancelled block stays cancelled: there a failure is
-    logged.
+    Only what ran before is touched. A block that sets `stay` leaves the container held, for `recover`. Raises PartError
+    QUIESCE_FAILED where holding it still, or letting it run again, fails; in the second case the journal keeps it for
+    `recover`. A cancelled block stays cancelled: there a failure is logged.
     """
     hold = Hold()
     if mode == "none" or (await engine.inspect(container)).state is not ContainerState.RUNNING:

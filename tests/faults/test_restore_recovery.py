@@ -182,7 +182,8 @@ async def test_the_record_of_a_dead_job_says_that_it_could_not_be_put_back(house
     ended = await house.record(dead.job_id)
     assert (ended.state, code_of(ended)) == (JobState.FAILED, Code.WORKER_LOST)
     (said,) = ended.warnings
-    why = f"mail/mailboxes: not put back from the safety archive {safety_of(job)}: mail/mailboxes: No engine listens."
+    archive = f"the safety archive {safety_of(job)}"
+    why = f"Volumes are not put back yet from {archive}: mail/mailboxes: No engine listens."
     assert said == f"After the worker died: {why}"
 
 

@@ -39,13 +39,14 @@ async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, sta
     volumes = await choose_volumes(tools, threads, report, request, _returning(staging, components))
     empty = await threads.run(_empty_secrets, tools.settings.cell_root, staging, files)
     space = await threads.run(_space, run, request, files, volumes)
-    warnings = warnings_of(components, volumes, files, empty)
+    tight = _too_tight(volumes)
+    if tight and not request.dry_run:
+        raise JobError(Code.SPACE_MISSING, " ".join(tight))
+    warnings = (*warnings_of(components, volumes, files, empty), *tight)
     plan = RestorePlan(report, components, files, volumes, empty, warnings, space)
     if plan.empty:
         reasons = [f"{result.part.label}: {result.error.message}" for result in plan.left_out if result.error]
         raise JobError(Code.NOTHING_TO_RESTORE, " ".join(["Nothing could be restored.", *reasons[:3]]))
-    if not request.dry_run:  # which shows it
-        _check_room(volumes)
     return plan
 
 
@@ -97,13 +98,12 @@ def _free(path: Path) -> int | None:
     return None
 
 
-def _check_room(volumes: VolumeChoice) -> None:
+def _too_tight(volumes: VolumeChoice) -> list[str]:
+    """Say which volumes have no room for what comes."""
+    said = []
     for target in volumes.targets:
-        if target.free is None:
-            continue
-        room = target.free + (0 if target.overlay else target.used or 0)
-        if target.saved.bytes > room:
-            message = (
-                f"{target.part.label} needs {target.saved.bytes} bytes in {target.volume.container}, {room} are free."
-            )
-            raise JobError(Code.SPACE_MISSING, message)
+        room = None if target.free is None else target.free + (0 if target.overlay else target.used or 0)
+        if room is not None and target.saved.bytes > room:
+            size, container = target.saved.bytes, target.volume.container
+            said.append(f"{target.part.label} needs {size} bytes in {container}, where {room} are free.")
+    return said

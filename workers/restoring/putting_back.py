@@ -49,7 +49,9 @@ async def put_volumes_back(tools: Tools, begun: list[Part], saved: Saved | None)
     if saved is None:
         labels = ", ".join(part.label for part in begun)
         begun.clear()
-        return PutBack((f"{labels}: left as the restore had it when it ended, because no safety archive has the volumes.",))
+        return PutBack(
+            (f"{labels}: left as the restore had it when it ended, because no safety archive has the volumes.",)
+        )
     threads = Threads()
     try:
         with closing(await threads.run(tools.store.open, saved.backup_id)) as file:

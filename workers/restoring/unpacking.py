@@ -17,8 +17,6 @@ async def unpack(run: JobRun, archive: PinnedFile, receiver: Receiver, data_key:
     Raises ArchiveError; then nothing that was received may be used.
     """
     settings = run.tools.settings
-    entry = await run.threads.run(run.tools.store.get, run.job.backup_id)
-    run.progress.total = sum(result.bytes for result in entry.parts) or None
     try:
         report = await run.threads.run(
             verify,

@@ -144,7 +144,7 @@ class VolumeWriter:
                     async with engine.write_volume(volume.container, volume.path, empty=not target.overlay) as sink:
                         begun = True
                         self._sink = sink
-                        self._end = await self._copy(sink, prefix)
+                        self._end = await self._copy(sink, prefix, parents=target.overlay)
                 except PartError as error:
                     begun = begun or error.code not in _UNTOUCHED
                     if begun:
@@ -167,9 +167,9 @@ class VolumeWriter:
         await see_through(self._undo())
         hold.stay = False
 
-    async def _copy(self, sink: VolumeSink, prefix: str) -> WriteEnd:
+    async def _copy(self, sink: VolumeSink, prefix: str, *, parents: bool) -> WriteEnd:
         try:
-            pieces = self._reader.volume(prefix, sink.dialect)
+            pieces = self._reader.volume(prefix, sink.dialect, parents=parents)
             await self._threads.run_with_abort(sink.abort, _pump, pieces, sink, self._threads.keep_going)
         except PartError as error:
             if error.code is Code.STREAM_CUT:

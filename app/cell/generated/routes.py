@@ -15,6 +15,7 @@ from app.cell.generated.values import (
     Name,
     RedirectPort,
     Table,
+    addresses_in,
     network,
 )
 from app.cell.generated.web import manifests
@@ -133,8 +134,10 @@ def _peers(root: Path, connections: dict[str, Connection], warnings: list[str]) 
     links = {link.name for entry in read_entries(root, LINKS, "links") if (link := _link(entry)) is not None}
     exits: dict[str, Exit] = {}
     for number, entry in enumerate(read_entries(root, PEERS, "peers"), start=1):
-        peer = checked(_PeerModel, entry, f"{PEERS}, peer {number}", warnings)
+        where = f"{PEERS}, peer {number}"
+        peer = checked(_PeerModel, entry, where, warnings)
         if peer is None:
+            _hold_back(where, entry, exits, warnings)
             continue
         who = f"peer '{printable(peer.name or peer.ip)}'"
         if peer.route_via is not None and peer.route_via not in links:
@@ -143,6 +146,19 @@ def _peers(root: Path, connections: dict[str, Connection], warnings: list[str]) 
             continue
         exits[peer.ip] = _exit(who, peer.ip, peer.exit_via, connections, warnings)
     return tuple(exits.values())
+
+
+def _hold_back(where: str, entry: Any, exits: dict[str, Exit], warnings: list[str]) -> None:
+    """Let nothing of a peer out that names an exit in a record which cannot be understood otherwise."""
+    if not isinstance(entry, dict) or entry.get("exit_via") in (None, "", DEFAULT_EXIT):
+        return
+    found = addresses_in(entry.get("ip"))
+    for address in found:
+        exits[address] = Exit(where, address, None)
+    if found:
+        warnings.append(f"{where}: nothing of {', '.join(found)} leaves the cell until its record is right.")
+    else:
+        warnings.append(f"{where} names an exit and no IPv4 address that can be read: its traffic is not ruled.")
 
 
 def _link(entry: Any) -> _LinkModel | None:

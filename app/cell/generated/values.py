@@ -55,6 +55,20 @@ def host_address(value: str) -> str:
     return str(ipaddress.IPv4Address(value.removesuffix("/32")))
 
 
+def addresses_in(value: Any) -> tuple[str, ...]:
+    """Give each IPv4 address of a host that a list, or a text with commas and prefix lengths, holds."""
+    words = value if isinstance(value, list) else value.split(",") if isinstance(value, str) else []
+    found = []
+    for word in words:
+        try:
+            address = ipaddress.IPv4Interface(word.strip()).ip if isinstance(word, str) else None
+        except ValueError:
+            continue
+        if address is not None and not address.is_unspecified:
+            found.append(str(address))
+    return tuple(dict.fromkeys(found))
+
+
 def network(value: str) -> str:
     """Give an IPv4 network such as `172.20.0.0/16`; the bits for the host may be set. ValueError where it is none."""
     return str(ipaddress.IPv4Network(value, strict=False))

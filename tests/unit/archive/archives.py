@@ -35,8 +35,9 @@ def manifest(results: Sequence[PartResult]) -> Manifest:
     return Manifest("backup-20261105-020000-abcdef", NOW, outcome_of(tuple(results)), tuple(results))
 
 
-def result(part: Part, damaged: Sequence[str] = ()) -> PartResult:
-    return PartResult(part, PartOutcome.FAILED if damaged else PartOutcome.SUCCEEDED, damaged=tuple(damaged))
+def result(part: Part, damaged: Sequence[str] = (), files: int = 0) -> PartResult:
+    outcome = PartOutcome.FAILED if damaged else PartOutcome.SUCCEEDED
+    return PartResult(part, outcome, files=files, damaged=tuple(damaged))
 
 
 def entries(root: Path) -> list[Entry]:
@@ -72,7 +73,7 @@ def archive_of_volume(stream: bytes, sizes: Sequence[int] = (1 << 30,), lock: Lo
         with suppress(PartError):
             relay.copy(Feed(stream, sizes), go_on)
         relay.close_cut(go_on)
-        return [result(CELL), result(VOLUME, relay.damaged)]
+        return [result(CELL), result(VOLUME, relay.damaged, relay.files)]
 
     output = Output()
     write(output.write, body, lock=lock)

@@ -207,7 +207,7 @@ def test_whatever_a_container_sends_the_archive_around_it_verifies(
         codes = codes_of(lambda: relay.copy(Feed(stream, sizes), keep_going), PartError)
         assert codes <= {Code.STREAM_MALFORMED}
         relay.close_cut(keep_going)
-        return [result(CELL), result(VOLUME, relay.damaged)]
+        return [result(CELL), result(VOLUME, relay.damaged, relay.files)]
 
     try:
         write(output.write, body)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from app.archive.guard import Guard, Limits, is_cell_file, normal_name
-from app.archive.headers import DIRECTORY, HARD_LINK, SYMLINK, Member, encode
+from app.archive.headers import DIRECTORY, HARD_LINK, REGULAR, SYMLINK, Member, encode
 from app.archive.names import FILE, FOLDER, LINK, Names
 from app.archive.parts import Part, PartKind
 from app.archive.reader import ReadMember
 from app.errors import ArchiveError, Code
+from tests.unit.archive.archives import VOLUME as VOLUME_PART
 from tests.unit.archive.archives import header
 
 VOLUME = b"services/mail/mailboxes/"
@@ -133,7 +134,11 @@ def folder(name: bytes) -> Member:
         [symlink(VOLUME + b"door", b"/"), file(VOLUME + b"door/etc/passwd")],
         [symlink(VOLUME + b"door", b"/"), folder(VOLUME + b"door/etc/cron.d")],
         [file(b"data/door"), file(b"data/door/x")],
-        [hard_link(VOLUME + b"h", VOLUME + b"later"), file(VOLUME + b"h/x")],
+        [file(VOLUME + b"a"), hard_link(VOLUME + b"h", VOLUME + b"a"), file(VOLUME + b"h/x")],
+        [hard_link(VOLUME + b"h", VOLUME + b"later")],
+        [file(b"x/" * 101 + b"y")],
+        [file(b"x" * 250 + (b"/" + b"x" * 250) * 8)],
+        [Member(b"data/x", records={b"SCHILY.xattr.user.%d" % n: b"x" * 65_536 for n in range(4)})],
         [file(b"data/door/x"), symlink(b"data/door", b"vault")],
         [file(b"data/x"), file(b"data/x")],
         [file(b"data/x"), file(b"./data//x")],
@@ -169,7 +174,9 @@ def test_what_no_honest_archive_holds_is_refused_by_name(members: list[Member]) 
         [symlink(b"config/a/l", b"../../data"), symlink(b"config/l", b".."), symlink(b"config/m", b"x//./y")],
         [symlink(b"config/l", b"../data/../config/x"), folder(b"data/"), file(b"data/x")],
         [symlink(VOLUME + b"l", b"/etc/passwd"), hard_link(VOLUME + b"m", VOLUME + b"l")],
-        [hard_link(VOLUME + b"b", VOLUME + b"a"), file(VOLUME + b"a")],
+        [file(VOLUME + b"a"), hard_link(VOLUME + b"b", VOLUME + b"a")],
+        [file(b"x/" * 100 + b"y"), file(VOLUME + b"x/" * 2000 + b"y")],
+        [Member(VOLUME + b"x", records={b"SCHILY.xattr.user.%d" % n: b"x" * 65_536 for n in range(4)})],
         [file(b"config/a"), hard_link(b"data/b", b"./config/a"), hard_link(b"data/c", b"data/b")],
         [file(VOLUME + b"tool", mode=0o6755), folder(b"data/shared")],
         [Member(b"data/shared", DIRECTORY, mode=0o2770), Member(b"data/tmp/", DIRECTORY, mode=0o1777)],
@@ -189,6 +196,32 @@ def test_a_volume_must_be_one_that_the_header_names() -> None:
         looked_at(*good, file(wrong))
     for wrong in (b"services", b"services/mail", b"services/mail/mailboxes"):
         assert "no directory" in refused(file(wrong), with_header=True)
+
+
+OTHER = Part(PartKind.VOLUME, "pages", service="site")
+A, B, C = b"services/mail/mailboxes/1", b"services/site/pages/1", b"services/mail/mailboxes/2"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[A, B, C], [B, A], [A, b"config/x", C], [A, b"services/mail/", C], [A, B, b"services/mail/mailboxes/"]],
+    ids=["interleaved", "swapped", "a file of the cell between", "a folder above between", "the volume itself again"],
+)
+def test_a_volume_comes_in_one_piece_and_in_the_order_of_the_header(names: list[bytes]) -> None:
+    guard = Guard(Limits(), archive_size=1)
+    guard.declare(header([VOLUME_PART, OTHER]))
+    found = [Member(name, DIRECTORY if name.endswith(b"/") else REGULAR) for name in names]
+    for member in found[:-1]:
+        guard.look(read(member))
+    with pytest.raises(ArchiveError) as caught:
+        guard.look(read(found[-1]))
+    assert caught.value.code == Code.ARCHIVE_HOSTILE
+
+
+def test_two_parts_cannot_have_one_volume() -> None:
+    with pytest.raises(ArchiveError) as caught:
+        Guard(Limits(), archive_size=1).declare(header([OTHER, OTHER]))
+    assert caught.value.code == Code.ARCHIVE_HOSTILE
 
 
 @pytest.mark.parametrize(("service", "name"), [("..", "x"), ("a", ".."), ("a/b", "x"), ("", "x"), ("a", "x\0y")])
@@ -217,7 +250,7 @@ def test_members_are_counted() -> None:
     assert "members" in refused(*[folder(b"data/")] * 12, limits=Limits(members=11))
     looked_at(*(file(VOLUME + b"%d" % number) for number in range(10)), limits=Limits(cell_files=1))
     # names alone can imply more folders than there are members
-    assert "members" in refused(file(b"a/" * 500 + b"x"), limits=Limits(members=100))
+    assert "members" in refused(file(VOLUME + b"a/" * 500 + b"x"), limits=Limits(members=100))
 
 
 def test_bytes_are_counted_before_they_are_unpacked_and_holes_with_them() -> None:

@@ -158,8 +158,8 @@ def test_a_job_that_is_cancelled_ends_between_two_pieces_and_within_a_hole() -> 
         list(reader.volume(VOLUME.prefix, Dialect.PAX))
 
     calls = 0
-    map_of_one_hole = {b"GNU.sparse.major": b"0", b"GNU.sparse.size": b"%d" % (1 << 40), b"GNU.sparse.map": b"0,0"}
-    tar = pax(map_of_one_hole) + block(INSIDE + b"x") + END_OF_ARCHIVE
+    records = {b"GNU.sparse.size": b"%d" % (1 << 40), b"GNU.sparse.numblocks": b"1", b"GNU.sparse.map": b"0,0"}
+    tar = pax(records) + block(INSIDE + b"x") + END_OF_ARCHIVE
     reader = VolumeReader(iter([tar]), meter=Meter(), keep_going=cancel_at_third)
     with pytest.raises(CancelledError):
         for _ in reader.volume(VOLUME.prefix, Dialect.GNU):
@@ -206,3 +206,19 @@ def test_a_reader_that_fails_is_heard() -> None:
 
     with pytest.raises(BackupError, match="changed"):
         list(VolumeReader(failing(), meter=Meter(), keep_going=lambda: None).volume(VOLUME.prefix, Dialect.PAX))
+
+
+def test_a_member_without_its_folder_is_refused_where_a_link_may_stand_in_the_volume() -> None:
+    folder = headers.encode(Member(INSIDE + b"d/", headers.DIRECTORY))
+    good = folder + file_member(INSIDE + b"d/x", b"1") + GOOD + END_OF_ARCHIVE
+    reader = reader_of(good)
+    assert len(members(b"".join(reader.volume(VOLUME.prefix, Dialect.PAX, parents=True)))) == 3
+    assert reader.files == 2
+
+    for dialect in Dialect:
+        wrong = GOOD + file_member(INSIDE + b"d/x", b"1") + folder + END_OF_ARCHIVE
+        assert len(members(b"".join(reader_of(wrong).volume(VOLUME.prefix, dialect)))) == 3
+        with pytest.raises(ArchiveError) as caught:
+            list(reader_of(wrong).volume(VOLUME.prefix, dialect, parents=True))
+        assert caught.value.code is Code.ARCHIVE_HOSTILE
+        assert "d/x" in caught.value.message

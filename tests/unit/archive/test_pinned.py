@@ -143,3 +143,15 @@ def test_a_place_that_is_not_at_hand_cannot_be_sought(tmp_path: Path) -> None:
         file.read(2 << 20)
         with pytest.raises(OSError, match="beginning to its end"):
             file.seek(0)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"xyz", bytes(1 << 20)])
+def test_a_short_file_can_be_read_from_its_beginning_again(tmp_path: Path, content: bytes) -> None:
+    with PinnedFile(file_of(tmp_path / "a", content).open("rb")) as file:
+        assert file.read(1) == content[:1]
+        file.seek(0)
+        assert file.read() == content
+        file.rewind()
+        assert file.read(1) == content[:1]
+        file.seek(0)
+        assert file.read() == content

@@ -159,7 +159,9 @@ class FullShelf:
 
 
 @pytest.mark.parametrize(
-    "records", [{}, {b"GNU.sparse.size": b"9", b"GNU.sparse.map": b"4,3"}], ids=["plain", "sparse"]
+    "records",
+    [{}, {b"GNU.sparse.size": b"9", b"GNU.sparse.numblocks": b"1", b"GNU.sparse.map": b"4,3"}],
+    ids=["plain", "sparse"],
 )
 def test_what_goes_wrong_in_the_receiver_ends_the_work(records: dict[bytes, bytes]) -> None:
     head = pax(records) if records else b""

@@ -131,7 +131,8 @@ def test_harmless_names_pass(name: bytes) -> None:
 
 
 def test_sparse_data_that_does_not_fit_its_map_damages_that_file_only() -> None:
-    records = {b"GNU.sparse.name": b"./s", b"GNU.sparse.size": b"100", b"GNU.sparse.map": b"0,10"}
+    records = {b"GNU.sparse.name": b"./s", b"GNU.sparse.size": b"100"}
+    records |= {b"GNU.sparse.numblocks": b"1", b"GNU.sparse.map": b"0,10"}
     for size in (5, 50):
         wrong = pax(records) + block(size=b"%011o" % size) + b"d" * size + bytes(headers.padding(size))
         result = relay(wrong + GOOD + END_OF_ARCHIVE)

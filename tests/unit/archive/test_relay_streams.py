@@ -137,12 +137,9 @@ def test_an_empty_volume_is_whole(tmp_path: Path) -> None:
     assert relay(bytes(10240)).whole
 
 
-def test_a_sparse_file_in_the_oldest_pax_notation_is_named_damaged_and_never_passes_for_whole(
-    everything: Built,
-) -> None:
+def test_a_sparse_file_in_the_oldest_pax_notation_is_refused_as_readers_differ_over_it(everything: Built) -> None:
     # GNU tar wrote version 0.0 until 2006: its map is in records of one and the same name
     result = relay(tar_of(everything.root, "--format=posix", "--sparse-version=0.0"))
 
-    with_data = {PREFIX + name.decode() for name, facts in everything.tree.items() if b"sparse/" in name and facts.map}
-    assert with_data <= set(result.damaged)
-    assert not any(path.encode() in result.sums for path in with_data)
+    assert result.error is not None
+    assert not result.whole

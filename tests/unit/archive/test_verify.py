@@ -13,7 +13,9 @@ import pytest
 from app.archive import headers
 from app.archive.headers import END_OF_ARCHIVE, Member
 from app.archive.manifest import Manifest, dump_header, dump_manifest
+from app.archive.parts import PartFault, PartOutcome, PartResult
 from app.archive.relay import Meter
+from app.archive.shown import readable
 from app.archive.verify import Report, verify
 from app.archive.writer import Lock
 from app.errors import ArchiveError, Code, JobError
@@ -229,7 +231,7 @@ def test_a_damaged_member_of_any_name_is_known_by_it(name: bytes) -> None:
     report = checked(archive_of_volume(stream[:2000]))
 
     assert report.manifest is not None
-    assert report.manifest.parts[1].damaged == (PREFIX + name.decode("utf-8", "backslashreplace"),)
+    assert report.manifest.parts[1].damaged == (PREFIX + readable(name),)
 
 
 def test_a_name_that_only_looks_like_the_archive_s_own_is_a_file_like_any_other() -> None:
@@ -257,9 +259,30 @@ def test_members_that_are_no_files_need_no_line(tmp_path: Path) -> None:
 def test_outcome_and_parts_come_back_as_they_were_written() -> None:
     odd = replace(result(CELL), warnings=("odd \\xff", "é\n"), seconds=1.5, exit_code=1, way="exec")
 
+    fit = replace(odd, warnings=("odd \\xff", "é\\n"))
     assert checked(written_by_hand(b"", LINE_OF_EMPTY, manifest([odd, result(VOLUME)]))).manifest == manifest(
-        [odd, result(VOLUME)]
+        [fit, result(VOLUME)]
     )
+
+
+def test_texts_that_go_on_to_people_are_short_and_printable() -> None:
+    fault = PartFault("x", "\x1b[2J" + "Z" * 2000, "")
+    odd = PartResult(CELL, PartOutcome.FAILED, warnings=("w",) * 2000, damaged=("f",) * 2000, error=fault)
+    report = checked(written_by_hand(b"", LINE_OF_EMPTY, manifest([odd, result(VOLUME)])))
+
+    assert report.manifest is not None
+    told = report.manifest.parts[0]
+    assert (len(told.warnings), len(told.damaged)) == (1000, 1000)
+    assert told.error is not None
+    assert told.error.message.startswith("\\x1b[2JZZZ")
+    assert len(told.error.message) == 1000
+
+
+def test_a_volume_that_is_said_to_be_saved_and_is_not_there_is_damage() -> None:
+    error = refusal(written_by_hand(b"", LINE_OF_EMPTY, manifest([result(CELL), result(VOLUME, files=3)])))
+
+    assert error.code == Code.ARCHIVE_DAMAGED
+    assert "mail/mailboxes" in error.message
 
 
 LINE_OF_EMPTY = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  f\n"

@@ -33,11 +33,13 @@ def archive_of(streams: Mapping[Part, bytes]) -> bytes:
     output = Output()
     with archive_writer(output.write, Path("/tmp"), lock=None, gzip_level=0) as writer:
         writer.begin(header(tuple(streams)))
+        results = []
         for part, stream in streams.items():
             relay = writer.relay(part.prefix)
             relay.copy(Feed(stream), go_on)
             relay.close_cut(go_on)
-        writer.finish(manifest([result(part) for part in streams]))
+            results.append(result(part, files=relay.files))
+        writer.finish(manifest(results))
     return b"".join(tar_stream(opened(bytes(output.data)), None))
 
 

@@ -1,0 +1,59 @@
+"""Compares the checksum lines that an archive's contents deserve with those that are in it."""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from app.archive.shown import printable
+from app.archive.sums import SumsSpool
+from app.errors import ArchiveError, Code
+
+_MAX_DAMAGED = 100_000
+_MAX_LINE = 1 << 20
+_ESCAPES = {b"n": b"\n", b"r": b"\r", b"\\": b"\\"}
+
+
+def compare(sums: SumsSpool, listed: Iterator[memoryview]) -> list[str]:
+    """Compare the lines that the contents deserve with those in the archive; give the members that have no line.
+
+    Raises ArchiveError ARCHIVE_DAMAGED where a line is left over: then a member is missing or its contents changed.
+    """
+    unlisted: list[str] = []
+    deserved = _lines(sums.pieces())
+    for expected in _lines(bytes(piece) for piece in listed):
+        for ours in deserved:
+            if ours == expected:
+                break
+            unlisted.append(_path_of(ours))
+            if len(unlisted) > _MAX_DAMAGED:
+                raise mismatch(unlisted[0])
+        else:
+            raise mismatch(_path_of(expected))
+    unlisted.extend(_path_of(ours) for ours in islice(deserved, _MAX_DAMAGED + 1))
+    if len(unlisted) > _MAX_DAMAGED:
+        raise mismatch(unlisted[0])
+    return unlisted
+
+
+def mismatch(path: str) -> ArchiveError:
+    """Make the error for one member."""
+    shown = printable(path[:1000])
+    return ArchiveError(Code.ARCHIVE_DAMAGED, f"{shown} does not have the contents that its SHA-256 line says.")
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        if len(rest) > _MAX_LINE:
+            raise ArchiveError(Code.ARCHIVE_DAMAGED, "A line of SHA256SUMS has no end.")
+        yield from whole
+    if rest:
+        yield rest
+
+
+def _path_of(entry: bytes) -> str:
+    path = entry.partition(b"  ")[2]
+    if entry.startswith(b"\\"):
+        path = re.sub(rb"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), path)
+    return path.decode("utf-8", "backslashreplace")
