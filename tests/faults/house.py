@@ -63,13 +63,15 @@ def add_service(root: Path, service_id: str, *volumes: dict[str, Any]) -> None:
 
 
 def tar_of(files: dict[str, bytes]) -> bytes:
-    """Make a tar as a container's tar gives one: a directory, then files with names that begin with `./`."""
+    """Make a tar as a container's tar gives one: directories, then files, with names that begin with `./`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        directory = tarfile.TarInfo("./")
-        directory.type = tarfile.DIRTYPE
-        directory.mode = 0o755
-        tar.addfile(directory)
+        folders = {f"./{parent}/" for name in files for parent in Path(name).parents if parent != Path()}
+        for folder in ("./", *sorted(folders)):
+            directory = tarfile.TarInfo(folder)
+            directory.type = tarfile.DIRTYPE
+            directory.mode = 0o755
+            tar.addfile(directory)
         for name, content in files.items():
             member = tarfile.TarInfo(f"./{name}")
             member.size = len(content)
