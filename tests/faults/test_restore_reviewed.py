@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from app.archive.parts import Part, PartKind
 from app.cell.restoring.workspace import open_workspace
@@ -43,8 +44,14 @@ class Emptying(MemoryEngine):
     then: Callable[["Emptying"], None]
     failed = False
 
+    @override
+    def write_volume(
+        self, container: str, path: str, *, empty: bool
+    ) -> contextlib._AsyncGeneratorContextManager[VolumeSink]:
+        return self._write(container, path, empty=empty)
+
     @contextlib.asynccontextmanager
-    async def write_volume(self, container: str, path: str, *, empty: bool) -> AsyncIterator[VolumeSink]:  # type: ignore[override]  # as the Protocol has it
+    async def _write(self, container: str, path: str, *, empty: bool) -> AsyncIterator[VolumeSink]:
         if container == "cell-mail" and not self.failed:
             self.failed = True
             self.machines[container].volumes[path].tar = tar_of({"ada/1": b"edited"})
