@@ -35,6 +35,10 @@ class AwayStore(MemoryJobStore):
         return await self.inner.get(job_id)
 
     @override
+    async def active(self) -> list[Job]:
+        return await self.inner.active()
+
+    @override
     async def forget_old(self, keep: int) -> None:
         await self.inner.forget_old(keep)
 
