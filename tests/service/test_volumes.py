@@ -104,8 +104,11 @@ def test_everything_a_volume_can_hold_comes_back_bit_for_bit(
         assert (part["outcome"], part["way"], part["error"]) == ("succeeded", way, None)
         assert job["state"] == "succeeded"
         before = seen_in_a_container(describe(container.volume))
+        devices = before.keys() & {b"block", b"char"}
+        # no restore takes a device, so each one is left out and named
+        assert all(any(os.fsdecode(path) in warning for warning in part["warnings"]) for path in devices)
         after = describe(extracted(service, job, tmp_path / "x") / "e/v")
-        assert differences(before, after) == []
+        assert differences({path: facts for path, facts in before.items() if path not in devices}, after) == []
         assert max(map(len, before)) > 4000
 
 
