@@ -21,12 +21,14 @@ def add_restore_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--damaged", choices=("refuse", "accept"), default="refuse", help="what to do with parts not saved whole"
     )
-    parser.add_argument("--regenerate", choices=("builtin", "hook", "off"), help="who does step 8")
+    parser.add_argument(
+        "--regenerate", choices=("builtin", "hook", "off"), help="who makes Caddyfile, Corefile and routing rules anew"
+    )
     parser.add_argument("--json", action="store_true", help="print the job's record instead of words")
 
 
 def add_regenerate_options(parser: argparse.ArgumentParser) -> None:
-    """Add what can be asked of step 8 alone."""
+    """Add what can be asked of the regeneration alone."""
     parser.add_argument("--cell-root", type=Path, required=True, metavar="DIR", help="folder of the cell")
     parser.add_argument("--way", choices=("builtin", "hook"), default="builtin", help="'hook' asks the cell's own API")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

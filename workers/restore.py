@@ -134,7 +134,7 @@ class _Restore:
             with self._steps.step(Stage.FINISH):
                 run.warnings.extend(await self._look_at_containers(plan))
         except BaseException:
-            run.warnings.append("The restore is done, but step 8 was cut off: run 'cell-backup regenerate'.")
+            run.warnings.append("The restore is done, but its regeneration was cut off: run 'cell-backup regenerate'.")
             raise
 
     async def _regenerate(self, told: dict[str, Any]) -> None:

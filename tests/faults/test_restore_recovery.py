@@ -263,6 +263,8 @@ async def test_helpers_that_a_dead_worker_left_are_removed(house: House) -> None
 async def test_engine_that_is_away_does_not_keep_the_worker_from_starting(house: House) -> None:
     house.memory_engine.faults["sweep_helpers"] = AWAY
     await recover_cell(house.tools)
+    assert ("sweep_helpers", "") in house.memory_engine.calls
+    assert (await house.back_up()).state is JobState.SUCCEEDED
 
 
 async def test_no_archive_is_removed_by_rule_while_a_rollback_is_owed(house: House) -> None:
