@@ -1,7 +1,7 @@
 """The restore job: verify, plan, safety archive, the cell's files in order, volumes, regeneration."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,7 +10,8 @@ from typing import Any
 from app.archive.outgoing import VolumeReader
 from app.archive.parts import Part, PartKind, PartOutcome, PartResult
 from app.archive.pinned import PinnedFile
-from app.archive.reader import tar_stream
+from app.archive.reader import tar_stream_ahead
+from app.archive.verify import Report
 from app.catalog.base import Entry
 from app.catalog.names import new_backup_id
 from app.cell.restoring.staging import Staging
@@ -120,7 +121,7 @@ class _Restore:
             with self._steps.step(Stage.RELOAD):
                 run.warnings.extend(await reload_cell(run.tools))
             with self._steps.step(Stage.VOLUMES):
-                await self._put_volumes(archive, workspace, targets)
+                await self._put_volumes(archive, workspace, targets, plan.report)
             await run.check_may_publish()
             await see_through(run.threads.run(swap.commit))
         run.settle(self.ending())
@@ -233,7 +234,9 @@ class _Restore:
         files, size = plan.counts(name)
         run.parts[-1] = PartResult(part, PartOutcome.SUCCEEDED, files=files, bytes=size)
 
-    async def _put_volumes(self, archive: PinnedFile, workspace: Workspace, targets: tuple[VolumeTarget, ...]) -> None:
+    async def _put_volumes(
+        self, archive: PinnedFile, workspace: Workspace, targets: tuple[VolumeTarget, ...], report: Report
+    ) -> None:
         """Write the volumes, in the archive's order; which container holds still is what the restored manifests say."""
         if not targets:
             return
@@ -241,18 +244,23 @@ class _Restore:
         containers, _ = await containers_of(run.tools)
         services = await known_services(run.tools, run.threads, containers)
         await run.threads.run(archive.rewind)
-        reader = VolumeReader(tar_stream(archive, self._data_key), meter=run.meter, keep_going=run.threads.keep_going)
-        writer = VolumeWriter(run.tools, run.threads, reader, self._put_volumes_back)
-        for target in targets:
-            now = target_of(target.saved, services, containers)
-            held = replace(target, volume=replace(target.volume, quiesce=now.quiesce))
-            await run.check_may_publish()
-            await run.threads.run(workspace.note_volume, held.part)
-            self._begun.append(held.part)
-            run.parts.append(PartResult(held.part, PartOutcome.RUNNING))
-            run.parts[-1] = await writer.write(held, target.saved.part.prefix)
-            if run.parts[-1].outcome is not PartOutcome.SUCCEEDED and held.part in self._begun:
-                self._begun.remove(held.part)  # it was not touched
+        async with run.threads.managed(closing(tar_stream_ahead(archive, self._data_key))) as pieces:
+            reader = VolumeReader(pieces, meter=run.meter, keep_going=run.threads.keep_going, misfits=report.misfits)
+            writer = VolumeWriter(run.tools, run.threads, reader, self._put_volumes_back)
+            for target in targets:
+                now = target_of(target.saved, services, containers)
+                held = replace(target, volume=replace(target.volume, quiesce=now.quiesce))
+                await self._put_volume(workspace, writer, held)
+
+    async def _put_volume(self, workspace: Workspace, writer: VolumeWriter, target: VolumeTarget) -> None:
+        run = self._run
+        await run.check_may_publish()
+        await run.threads.run(workspace.note_volume, target.part)
+        self._begun.append(target.part)
+        run.parts.append(PartResult(target.part, PartOutcome.RUNNING))
+        run.parts[-1] = await writer.write(target, target.saved.part.prefix)
+        if run.parts[-1].outcome is not PartOutcome.SUCCEEDED and target.part in self._begun:
+            self._begun.remove(target.part)  # it was not touched
 
     async def _look_at_containers(self, plan: RestorePlan) -> list[str]:
         """Name the containers that ran before the restore and do not now."""

@@ -94,7 +94,8 @@ class Guard:
     """Look at every member in order; raises ArchiveError ARCHIVE_HOSTILE, which names the member and says why.
 
     `may_be_setuid` is asked about each setuid or setgid file of the cell, by its normal name. It is asked too about
-    files with capabilities, which are the same thing under another name.
+    files with capabilities, which are the same thing under another name. `area` is that of the last member's folder,
+    `is_in_volume` tells whether it is a volume's.
     """
 
     def __init__(self, limits: Limits, *, archive_size: int, may_be_setuid: Callable[[bytes], bool] = never) -> None:
@@ -106,8 +107,9 @@ class Guard:
         self._members = self._cell_files = self._stream = self._unpacked = 0
         # the folder of the last member, and what follows from it for all that is in it
         self._folder: bytes | None = None
-        self._area = b""
+        self.area = b""
         self._is_cell = True
+        self.is_in_volume = False
         self._is_above = False
 
     def stream(self, size: int) -> None:
@@ -133,6 +135,22 @@ class Guard:
             if earlier:
                 self._check_place(name, kind, earlier)
         return name
+
+    def look_at_neighbour(self, name: bytes, size: int) -> bool:
+        """Look at a volume's ordinary file, in the folder of the member before it; False where that is not what it is.
+
+        Then, and where it would be one too many, nothing has happened, and `look` says what is wrong with it.
+        """
+        folder, _, last = name.rpartition(b"/")
+        if folder != self._folder or not self.is_in_volume or not last or last[0] == _DOT or len(name) > MAX_PART:
+            return False
+        members, unpacked, most = self._members + 1, self._unpacked + size, self._limits.members
+        if members > most or self._names.count >= most or unpacked > self._most_bytes:
+            return False
+        if earlier := self._names.add(name, FILE):
+            self._check_place(name, FILE, earlier)
+        self._members, self._unpacked = members, unpacked
+        return True
 
     def look_at_file(self, name: bytes) -> None:
         """Look at a volume's file that is ordinary but perhaps for its name; it is not counted."""
@@ -164,12 +182,13 @@ class Guard:
         self._folder = None
         if self._names.imply(folder):
             raise hostile(name, f"is a name {_BELOW}")
-        self._area = area_of(name)
-        self._is_cell = not self._area
+        self.area = area_of(name)
+        self._is_cell = not self.area
+        self.is_in_volume = self.area not in {b"", OWN}
         top = name.partition(b"/")[0]
         if _TOP_LEVEL.get(top.lower(), top) != top:
             raise hostile(name, f"has a name that differs from {_shown(_TOP_LEVEL[top.lower()])} in its case only")
-        self._is_above = top == VOLUMES and not self._area
+        self._is_above = top == VOLUMES and not self.area
         if self._order is not None:
             self._check_volume(self._order, name)
         if folder and not self._is_above:
@@ -178,7 +197,7 @@ class Guard:
 
     def _check_volume(self, order: VolumeOrder, name: bytes) -> None:
         """Refuse what lies below services/ in no volume that the header names, or comes when that has had its turn."""
-        volume = self._area or name if name.partition(b"/")[0] == VOLUMES else b""
+        volume = self.area or name if name.partition(b"/")[0] == VOLUMES else b""
         if volume and not order.is_known(volume):
             raise hostile(name, "belongs to no volume that header.json names")
         if wrong := order.enter(volume):
@@ -245,7 +264,7 @@ class Guard:
     def _check_hard_link(self, name: bytes, link: bytes) -> int:
         target = _checked(link, name)
         known = self._names.kind_of(target)
-        if not target or target == name or area_of(target) != self._area or is_cell_file(target) != is_cell_file(name):
+        if not target or target == name or area_of(target) != self.area or is_cell_file(target) != is_cell_file(name):
             raise hostile(name, f"is a hard link to {_shown(link)}, outside of where it is itself")
         if known == FOLDER_NAME:
             raise hostile(name, f"is a hard link to {_shown(link)}, a directory")

@@ -10,8 +10,7 @@ A header block, offsets in bytes:
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-from isal import isal_zlib
+from zlib import adler32
 
 BLOCK = 512
 END_OF_ARCHIVE = bytes(2 * BLOCK)
@@ -116,7 +115,7 @@ def number(raw: bytes) -> int:
 
 def byte_sum(data: bytes) -> int:
     """Add up at most 256 bytes, twenty times as fast as `sum`: the low half of Adler-32 is just that (RFC 1950)."""
-    return isal_zlib.adler32(data, 0) & 0xFFFF
+    return adler32(data, 0) & 0xFFFF
 
 
 def checked(block: bytes) -> int:

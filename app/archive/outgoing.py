@@ -32,10 +32,18 @@ class VolumeReader:
 
     One that is given up half way, or not asked for, is skipped. `left_out` has the full names of members that were left
     out, `files` counts the regular files that the current volume gave out, as the manifest counts them, `warnings` says
-    what a dialect could not be told.
+    what a dialect could not be told. `misfits` are sparse members whose data is not what their map says, by their
+    normal names: no tar is given such a map, they become plain files with zeros where they are damaged.
     """
 
-    def __init__(self, pieces: Iterator[bytes], *, meter: Meter, keep_going: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        pieces: Iterator[bytes],
+        *,
+        meter: Meter,
+        keep_going: Callable[[], None],
+        misfits: Collection[bytes] = frozenset(),
+    ) -> None:
         self.left_out: list[str] = []
         self.warnings: list[str] = []
         self.files = 0
@@ -43,6 +51,7 @@ class VolumeReader:
         self._reader = RawReader(pieces, keep_going)
         self._meter = meter
         self._keep_going = keep_going
+        self._misfits = misfits
         self._kept: RawMember | None = None
         self._opened = False
         # the volumes that the archive's header names and that are still to come; None without a header
@@ -117,21 +126,24 @@ class VolumeReader:
     def _typical(self) -> Iterator[Piece]:
         """Give the members that go the short way, up to the first that does not."""
         reader, meter = self._reader, self._meter
-        while (cut := cut_typical(reader.buffer, reader.at, self._volume, self._dialect)) is not None:
-            name = _readable(cut.path)
-            if name in self._missing:
+        while True:
+            # a look at each name is needed only where something is left out, or folders are looked after
+            wanted = self._goes_short if self._missing or self._parents is not None else None
+            cut = cut_typical(reader.buffer, reader.at, self._volume, self._dialect, wanted)
+            if not cut.files:
                 return
-            self._check_parent(cut.path, is_folder=False)
-            reader.went_past(cut.path, cut.data, cut.size)
-            self.files += 1
-            meter.files += 1
-            meter.current = name
-            yield cut.head
-            if (contents := reader.at_hand()) is None:
-                yield from self._copied(cut.size)
-            elif contents:
-                meter.bytes += cut.size
-                yield contents
+            reader.went_past(cut.last, cut.after)
+            self.files += cut.files
+            meter.files += cut.files
+            meter.bytes += cut.bytes
+            meter.current = _readable(cut.last)
+            yield from cut.pieces
+
+    def _goes_short(self, path: bytes) -> bool:
+        if _readable(path) in self._missing:
+            return False
+        self._check_parent(path, is_folder=False)
+        return True
 
     def _check_parent(self, path: bytes, *, is_folder: bool) -> None:
         inner = path[len(self._volume) :].rstrip(b"/")
@@ -167,11 +179,11 @@ class VolumeReader:
             yield from self._expanded(sparse)
 
     def _expansion(self, member: RawMember) -> SparseData | None:
-        """Give what expands a sparse member, where the dialect does not know it as such."""
+        """Give what expands a sparse member, where the dialect does not know it as such, or must not see its map."""
         group = member.group
         old = group.block[156] == GNU_SPARSE
         known = self._dialect is Dialect.PAX or (self._dialect is Dialect.GO and not old)
-        if known or not member.told.is_file:
+        if not member.told.is_file or (known and _path(member) not in self._misfits):
             return None
         sparse = sparse_data(group.block, group.extensions, member.records())
         if sparse is not None and sparse.size - member.told.size > MAX_HOLES:
@@ -183,6 +195,7 @@ class VolumeReader:
         name, link = self._relative(_path(member)), self._relative(normal_name(told.link)) if told.link else b""
         if self._dialect is Dialect.PAX:
             records |= numeric_records(records)
+        if self._dialect is Dialect.PAX and sparse is None:
             return renamed(member.group, told._replace(records=records), name, link)
         if self._dialect is Dialect.GO:
             attributes, failed = attribute_records(records)

@@ -32,7 +32,7 @@ class RawReader:
     """Walk a tar stream: `next` gives a member, `data` the contents of the one given last.
 
     Both leave the reader where another call can go on, also where the one before was given up. `buffer` and `at` show
-    what is at hand, for a short way through it: whoever takes headers out of it calls `went_past`.
+    what is at hand, for a short way through it: whoever takes whole members out of it calls `went_past`.
     """
 
     def __init__(self, pieces: Iterator[bytes], keep_going: Callable[[], None]) -> None:
@@ -67,19 +67,9 @@ class RawReader:
             pad, self._pad = self._pad, 0
             self._exactly(pad)
 
-    def went_past(self, path: bytes, data: int, size: int) -> None:
-        """Hear that the headers of a file were taken out of the buffer and that its contents begin at `data`."""
-        self.at, self._last = data, path
-        self._left, self._pad = size, headers.padding(size)
-
-    def at_hand(self) -> memoryview | None:
-        """Give the current member's contents with their padding, where all of it is in the buffer."""
-        after = self.at + self._left + self._pad
-        if after > len(self.buffer):
-            return None
-        piece = memoryview(self.buffer)[self.at : after]
-        self.at, self._left, self._pad = after, 0, 0
-        return piece
+    def went_past(self, path: bytes, at: int) -> None:
+        """Hear that members up to `at` were taken out of the buffer, the last of them under this name."""
+        self.at, self._last = at, path
 
     def malformed(self, error: MalformedTarError) -> ArchiveError:
         """Say where in the archive something is wrong."""

@@ -1,10 +1,12 @@
 """Reads an archive member by member: authenticates, decompresses and parses in one pass, in constant memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from app.archive import headers
+from app.archive.ahead import read_ahead
 from app.archive.compress import gunzip
 from app.archive.encryption import decrypt
 from app.archive.envelope import read_envelope
@@ -72,6 +74,15 @@ class TarReader:
             else:
                 self._exactly(self._pad)
             self._pad = 0
+
+    @property
+    def at_hand(self) -> tuple[bytes, int]:
+        """Give the piece at hand, and the offset in it of what was not taken yet."""
+        return self._piece, self._at
+
+    def went_past(self, name: bytes, at: int) -> None:
+        """Hear that members up to `at` were taken out of the piece at hand, the last of them under this name."""
+        self._at, self._last = at, name
 
     def _next(self) -> ReadMember | None:
         records, block = self._headers()
@@ -156,12 +167,30 @@ def tar_stream(file: BinaryIO, data_key: bytes | None) -> Iterator[bytes]:
 
     Raises ArchiveError: PASSPHRASE_REQUIRED without the key, and what decrypting and decompressing find.
     """
+    return _whole_or_damaged(gunzip(_content(file, data_key)))
+
+
+def tar_stream_ahead(file: BinaryIO, data_key: bytes | None) -> Generator[bytes, None, None]:
+    """Give the same, sooner for whoever wants all of it; close it before the file is used again.
+
+    The file is read (and decrypted) in a thread, and decompressed in another: what follows is ready when it is wanted.
+    """
+    with closing(read_ahead(_content(file, data_key))) as content, closing(read_ahead(gunzip(content))) as plain:
+        yield from _whole_or_damaged(plain)
+
+
+def _whole_or_damaged(pieces: Iterator[bytes]) -> Iterator[bytes]:
     try:
-        if not is_encrypted(file):
-            yield from gunzip(iter(lambda: file.read(_PIECE), b""))
-            return
-        if data_key is None:
-            raise ArchiveError(Code.PASSPHRASE_REQUIRED, "The archive is encrypted.")
-        yield from gunzip(decrypt(file, read_envelope(file), data_key))
+        yield from pieces
     except OSError as error:
         raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The archive's file cannot be read: {error.strerror}.") from error
+
+
+def _content(file: BinaryIO, data_key: bytes | None) -> Iterator[bytes]:
+    """Give what is compressed in the archive."""
+    if not is_encrypted(file):
+        yield from iter(lambda: file.read(_PIECE), b"")
+    elif data_key is None:
+        raise ArchiveError(Code.PASSPHRASE_REQUIRED, "The archive is encrypted.")
+    else:
+        yield from decrypt(file, read_envelope(file), data_key)

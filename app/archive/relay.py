@@ -82,8 +82,9 @@ class TarRelay:
         self._resume_after: bytes | None = None
         # the end of the archive: two blocks of zeros, then nothing but zeros
         self._zero_blocks = 0
-        # the buffer at hand, and where what was not yet handed on begins
+        # the buffer at hand, before and after renaming, and where what was not yet handed on begins
         self._view = memoryview(b"")
+        self._before = b""
         self._pieces: list[memoryview | bytes] = []
         self._start = 0
 
@@ -155,11 +156,11 @@ class TarRelay:
 
     def _process(self, view: memoryview, end: int) -> int:
         """Relay what is whole in the buffer; give the offset where unfinished headers begin."""
-        self._view, self._pieces, self._start = view, [], 0
+        self._view, self._before, self._pieces, self._start = view, bytes(view[:end]), [], 0
         at = self._consume(view, 0, end)
         try:
             while at < end:
-                after = self._typical(at, end) or self._member(at, end)
+                after = self._typical(at) or self._member(at, end)
                 if after is None:
                     if at == 0 and end == len(view):
                         raise MalformedTarError("its headers are longer than 1 MiB")
@@ -219,11 +220,11 @@ class TarRelay:
             self.damaged.append(name)
         self._hash = None
 
-    def _typical(self, at: int, end: int) -> int | None:
+    def _typical(self, at: int) -> int | None:
         """Relay a typical member the short way; None where this one has to go the long one."""
         if self._zero_blocks or self._resume_after is not None or self._excluder:
             return None
-        typical = relay_typical(self._view, at, end, self._prefix)
+        typical = relay_typical(self._before, self._view, at, self._prefix)
         if typical is None:
             return None
         self._name, self._path = typical.name, typical.path

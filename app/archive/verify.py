@@ -23,48 +23,56 @@ from app.archive.manifest import (
 )
 from app.archive.parts import PartOutcome, PartResult
 from app.archive.pinned import PinnedFile
-from app.archive.reader import ReadMember, TarReader, tar_stream
+from app.archive.reader import ReadMember, TarReader, tar_stream_ahead
 from app.archive.receiving import Receiver, Taking
 from app.archive.relay import Meter
 from app.archive.shown import fit_for_people, printable, readable
 from app.archive.sparse import SparseHash, is_sparse, sparse_hash
 from app.archive.sums import SumsSpool, line
+from app.archive.typical_proof import prove_typical
 from app.errors import ArchiveError, Code
+
+Misfits = frozenset[bytes]
 
 LIMITS = Limits()
 _MAX_HEADER = 4 << 20
 _MAX_VALUES = 150_000
+_MAX_MISFITS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Say what a whole archive holds; a cell's own `make backup` writes neither `header` nor `manifest`."""
+    """Say what a whole archive holds; a cell's own `make backup` writes neither `header` nor `manifest`.
+
+    `misfits` are the sparse members, by their normal names, whose data is not what their map says.
+    """
 
     members: int
     files: int
     bytes: int
     header: Header | None
     manifest: Manifest | None
+    misfits: Misfits = frozenset()
 
 
 @dataclass(slots=True)
 class _Found:
     """Gather what is in an archive; `in_volumes` counts files as the relay does, which wrote the manifest's numbers."""
 
+    misfits: set[bytes] = field(default_factory=set)
     members: int = 0
     files: int = 0
     bytes: int = 0
     header: Header | None = None
     manifest: Manifest | None = None
     sums_seen: bool = False
-    misfits: int = 0
     unlisted: list[str] = field(default_factory=list)
     in_volumes: dict[str, int] = field(default_factory=dict)
 
-    def count(self, volume: str) -> None:
-        """Count one more file of a volume."""
+    def count(self, volume: str, files: int = 1) -> None:
+        """Count more files of a volume."""
         if self.header is not None and volume:
-            self.in_volumes[volume] = self.in_volumes.get(volume, 0) + 1
+            self.in_volumes[volume] = self.in_volumes.get(volume, 0) + files
 
 
 def verify(
@@ -85,9 +93,8 @@ def verify(
     ARCHIVE_HOSTILE as `Guard` does, and PASSPHRASE_REQUIRED for an encrypted one without its data key.
     """
     guard = Guard(limits, archive_size=_size_of(file), may_be_setuid=may_be_setuid)
-    with closing(SumsSpool(spool_dir)) as sums:
-        reading = _Reading(guard, sums, meter or Meter(), receiver, keep_going)
-        return reading.report(tar_stream(file, data_key))
+    with closing(SumsSpool(spool_dir)) as sums, closing(tar_stream_ahead(file, data_key)) as pieces:
+        return _Reading(guard, sums, meter or Meter(), receiver, keep_going).report(pieces)
 
 
 def verify_tar(
@@ -136,10 +143,12 @@ class _Reading:
                 message = f"The tar stream is malformed at {self._meter.current}: {error}."
                 raise ArchiveError(Code.ARCHIVE_DAMAGED, message) from error
             found.members += 1
+            if self._guard.is_in_volume:
+                self._typical(reader)
         _conclude(found)
         header = fit_for_people(found.header) if found.header is not None else None
         manifest = fit_for_people(found.manifest) if found.manifest is not None else None
-        return Report(found.members, found.files, found.bytes, header, manifest)
+        return Report(found.members, found.files, found.bytes, header, manifest, frozenset(found.misfits))
 
     def _watched(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         for piece in pieces:
@@ -164,7 +173,23 @@ class _Reading:
             taking = self._hand_on(member, name) if self._receiver is not None and is_cell_file(name) else None
             if member.is_file and not member.name.endswith(b"/"):
                 found.count(area_of(name).decode("utf-8", "backslashreplace"))
-                self._sums.add(self._contents(read, reader, taking))
+                self._sums.add(self._contents(read, name, reader, taking))
+
+    def _typical(self, reader: TarReader) -> None:
+        """Prove the files that follow in the same folder of a volume, as far as they go the short way."""
+        for _ in reader.data():
+            pass
+        buffer, at = reader.at_hand
+        found, proven = self._found, prove_typical(buffer, at, self._guard, self._sums)
+        if proven.files:
+            reader.went_past(proven.last, proven.after)
+            found.members += proven.files
+            found.files += proven.files
+            found.bytes += proven.bytes
+            found.count(self._guard.area.decode("utf-8", "backslashreplace"), proven.files)
+            self._meter.files += proven.files
+            self._meter.bytes += proven.bytes
+            self._meter.current = readable(proven.last)
 
     def _hand_on(self, member: Member, name: bytes) -> Taking | None:
         assert self._receiver is not None
@@ -172,7 +197,7 @@ class _Reading:
         kind = DIRECTORY if member.name.endswith(b"/") else member.kind
         return self._receiver.take(replace(member, name=name, link=link, kind=kind))
 
-    def _contents(self, read: ReadMember, reader: TarReader, taking: Taking | None) -> bytes:
+    def _contents(self, read: ReadMember, name: bytes, reader: TarReader, taking: Taking | None) -> bytes:
         """Give the checksum line that the member's contents deserve."""
         member = read.member
         self._found.files += 1
@@ -181,7 +206,9 @@ class _Reading:
         sparse = sparse_hash(read.block, read.extensions, member.records) if is_sparse(member) else None
         digest = self._sparse(sparse, reader, taking) if sparse else self._plain(reader, taking)
         if digest is None:
-            self._found.misfits += 1
+            self._found.misfits.add(name)
+            if len(self._found.misfits) > _MAX_MISFITS:
+                raise mismatch(self._meter.current)
             if taking is not None:
                 taking.damaged()
             return line("damaged", member.name)

@@ -22,6 +22,7 @@ from tests.faults.restoring import (
     volume,
 )
 from tests.support.trees import differences
+from tests.unit.archive.support import block, pax
 from tests.unit.cell.support import closed
 
 
@@ -96,6 +97,27 @@ async def test_damage_that_is_accepted_is_laid_over_and_said(house: House) -> No
     assert "services/mail/mailboxes/ada/2" in mail
     volumes = {item["name"]: item["mode"] for item in result_of(job)["plan"]["volumes"]}
     assert volumes == {"mail/mailboxes": "overlay", "site/pages": "equal"}
+
+
+async def test_a_sparse_file_whose_map_is_broken_goes_to_no_tar_as_such(house: House) -> None:
+    furnish(house)
+    records = {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0", b"GNU.sparse.realsize": b"2000"}
+    head = pax({**records, b"GNU.sparse.name": b"./holes"}) + block(b"./x", size=b"%011o" % 1024)
+    mail = volume(house, "mail")
+    mail.tar = head + b"1\n0\n1600\n".ljust(1024, b"\0") + mail.tar
+    assert (await house.back_up()).state is JobState.PARTIAL
+    mail.tar = tar_of(NEWER_MAIL)
+
+    job = await restored(house, damaged="accept")
+
+    assert job.state is JobState.SUCCEEDED, job.error
+    now = files_of(mail.tar)
+    assert now["holes"] == bytes(2000)
+    assert now["ada/1"] == MAIL["ada/1"]
+    assert b"GNU.sparse" not in mail.tar
+    assert "services/mail/mailboxes/holes has zeros where it is damaged" in " ".join(
+        part(job, "mail/mailboxes").warnings
+    )
 
 
 async def test_what_was_skipped_has_nothing_to_accept(house: House) -> None:
