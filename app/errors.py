@@ -19,6 +19,13 @@ class Code(StrEnum):
 
     # the request
     UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    TOKEN_NOT_FOUND = "token_not_found"
+    TOKEN_NAME_TAKEN = "token_name_taken"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    INVALID_WEBHOOK = "invalid_webhook"
+    WEBHOOK_NOT_FOUND = "webhook_not_found"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     BODY_TOO_LARGE = "body_too_large"
@@ -89,6 +96,8 @@ class Code(StrEnum):
     CELL_BUSY = "cell_busy"
     CANCELLED = "cancelled"
     WORKER_LOST = "worker_lost"
+    WORKER_STOPPED = "worker_stopped"
+    WAITED_TOO_LONG = "waited_too_long"
     JOB_TIMEOUT = "job_timeout"
     SECRET_GONE = "secret_gone"
 
@@ -106,6 +115,19 @@ MEANINGS: dict[Code, Meaning] = {
     Code.UNAUTHORIZED: Meaning(
         401, "Not authorized", "Send 'Authorization: Bearer <token>'; the token is in <state dir>/api-token."
     ),
+    Code.FORBIDDEN: Meaning(403, "Not allowed", "This token may only read; use one with the scope 'admin'."),
+    Code.TOO_MANY_ATTEMPTS: Meaning(
+        429, "Too many failed attempts", "Wait as long as Retry-After says, then send the right token."
+    ),
+    Code.TOKEN_NOT_FOUND: Meaning(404, "No such token", "GET /api/tokens lists the tokens by name."),
+    Code.TOKEN_NAME_TAKEN: Meaning(409, "Token name is taken", "Choose another name, or remove that token first."),
+    Code.IDEMPOTENCY_CONFLICT: Meaning(
+        422, "Idempotency key was used before", "Use a new Idempotency-Key for a request that asks for something else."
+    ),
+    Code.INVALID_WEBHOOK: Meaning(
+        422, "Webhook address is not allowed", "Use an https address of a public host, or have the operator allow it."
+    ),
+    Code.WEBHOOK_NOT_FOUND: Meaning(404, "No such webhook", "GET /api/jobs/<id> lists the webhooks of a job."),
     Code.NOT_FOUND: Meaning(404, "Not found", "See /docs for the addresses that exist."),
     Code.METHOD_NOT_ALLOWED: Meaning(405, "Method not allowed", "See /docs for what this address accepts."),
     Code.BODY_TOO_LARGE: Meaning(413, "Body too large", "A request body here is a small JSON object."),
@@ -237,6 +259,14 @@ MEANINGS: dict[Code, Meaning] = {
     Code.CANCELLED: Meaning(409, "Cancelled", "Somebody asked for it; start the job again if that was a mistake."),
     Code.WORKER_LOST: Meaning(
         500, "Worker died", "The job did not finish; look at the worker's log and start it again."
+    ),
+    Code.WORKER_STOPPED: Meaning(
+        503, "Worker was stopped", "The job was ended cleanly before it was done; start it again."
+    ),
+    Code.WAITED_TOO_LONG: Meaning(
+        504,
+        "Job waited too long",
+        "Nobody took it within CELL_BACKUP_QUEUE_TIMEOUT; see that a worker runs, start it again.",
     ),
     Code.JOB_TIMEOUT: Meaning(504, "Job ran over its limit", "Raise CELL_BACKUP_JOB_TIMEOUT or back up less at once."),
     Code.SECRET_GONE: Meaning(410, "Key is no longer there", "Start the job again with the passphrase."),

@@ -1,11 +1,12 @@
 """All settings, read from the environment, `.env` or a secrets directory; prefix CELL_BACKUP_."""
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from app.errors import Code, InputError
 
@@ -68,12 +69,40 @@ class Settings(BaseSettings):
     max_expansion: Annotated[
         int, Field(ge=1, description="An archive that unpacks to more times its size, and 64 GiB, is refused.")
     ] = 200
+    queue_timeout: Annotated[float, Field(gt=0, description="A job that waits longer than this is ended.")] = 24 * 3600
+    webhook_url: Annotated[SecretStr | None, Field(description="The end of every job is told here.")] = None
+    webhook_secret: Annotated[
+        SecretStr | None, Field(description="Signs webhooks: whsec_ and base64, or any text of 24 bytes and more.")
+    ] = None
+    webhook_networks: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        Field(description="Networks that are not public and may get webhooks, such as 127.0.0.0/8,172.20.0.0/16."),
+    ] = ()
+    webhook_pauses: Annotated[
+        tuple[float, ...], NoDecode, Field(description="Seconds between attempts to deliver a webhook.")
+    ] = (5, 60, 300, 1800, 3600, 2 * 3600, 4 * 3600, 6 * 3600, 10 * 3600)
+    docs: Annotated[bool, Field(description="Whether /docs and /openapi.json are served.")] = True
+    metrics: Annotated[
+        Literal["token", "public", "off"], Field(description="Who may read /metrics: a token's holder, all, nobody.")
+    ] = "token"
+    log_format: Annotated[Literal["text", "json"], Field(description="Log lines as text, or as JSON.")] = "text"
     log_level: Annotated[str, Field(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
 
     @field_validator("cell_root", "backup_dir", "state_dir", "layout_file", "template_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("webhook_networks", "webhook_pauses", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(item)) for item in value)
 
     @field_validator("scrypt_n")
     @classmethod

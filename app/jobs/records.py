@@ -76,3 +76,20 @@ class Job:
     cancel_requested: bool = False
     worker: str | None = None
     fence: int | None = None
+    asked_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Hold one change of a job as its stream tells it; `event_id` grows, `data` is plain JSON values."""
+
+    event_id: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """Name one request of a client, so that it can be sent twice: digests of its key, and of all that it asks for."""
+
+    key: str
+    fingerprint: str
