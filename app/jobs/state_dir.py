@@ -30,7 +30,7 @@ def private_file(path: Path, make: Callable[[], bytes]) -> bytes:
     try:
         if not os.path.lexists(path):
             _create(path, make())
-        return _read(path)
+        return read_private(path)
     except OSError as error:
         raise unusable(path, error.strerror or "cannot be used") from error
 
@@ -48,22 +48,42 @@ def _create(path: Path, content: bytes) -> None:
     """Write the file beside its place and link it there, so that whoever comes second finds a whole file."""
     draft = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_new(draft, content)
         with suppress(FileExistsError):
             path.hardlink_to(draft)
     finally:
         draft.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _sync_directory(path.parent)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
 
 
-def _read(path: Path) -> bytes:
+def replace_private(path: Path, content: bytes) -> None:
+    """Put a new file of ours alone in the place of one, on disk when this returns; raise OSError."""
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        _write_new(draft, content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+
+
+def read_private(path: Path, *, longest: int = _LONGEST) -> bytes:
+    """Read a file of ours alone; raise OSError, or InputError(INVALID_SETTING) where others can get at it."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -72,4 +92,7 @@ def _read(path: Path) -> bytes:
             raise unusable(path, f"belongs to user {status.st_uid}, not to {os.geteuid()}")
         if status.st_mode & _OTHERS:
             raise unusable(path, f"has mode {status.st_mode & 0o777:04o}, wider than 0600", hint=f"chmod 600 {path}")
-        return file.read(_LONGEST)
+        content = file.read(longest + 1)
+    if len(content) > longest:
+        raise unusable(path, f"is longer than {longest} bytes")
+    return content
