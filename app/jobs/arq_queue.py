@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from arq.connections import ArqRedis
 from arq.constants import health_check_key_suffix, in_progress_key_prefix
+from arq.utils import timestamp_ms
 from redis.exceptions import WatchError
 
 from app.jobs.connection import RedisLink
@@ -25,26 +26,40 @@ class ArqQueue:
         self._queue = queue_name(namespace)
 
     async def enqueue(self, job: Job) -> None:
-        """Queue the job by its kind and id; a job that is queued already stays as it is."""
+        """Queue the job by its kind and id; a job that is queued already stays as it is, but is due now."""
 
         async def put(client: ArqRedis) -> None:
             queued = await client.enqueue_job(
                 job.kind, job_id=job.job_id, _job_id=job.job_id, _queue_name=self._queue, _expires=EXPIRES
             )
+            if queued is not None:
+                return
             # arq gives None both for a job that is there and for a connection that broke in its transaction
-            if queued is None and await client.zscore(self._queue, job.job_id) is None:
+            due = await client.zscore(self._queue, job.job_id)
+            if due is None:
                 raise WatchError("the connection broke while the job was queued")
+            if due > (now := timestamp_ms()):
+                await client.zadd(self._queue, {job.job_id: now}, xx=True)
 
         await self._link.run(put)
+
+    async def known(self) -> set[str]:
+        """Give the ids of all jobs that wait here, or that a worker took.
+
+        Not those that would be taken later only: they were queued before a clock was set back.
+        """
+        ids = await self._link.run(lambda client: client.zrangebyscore(self._queue, "-inf", timestamp_ms()))
+        return {job_id.decode() for job_id in ids}
 
     async def workers_alive(self) -> bool:
         """Tell whether a worker reported itself within the last minute."""
         return bool(await self._link.run(lambda client: client.exists(self._queue + health_check_key_suffix)))
 
     async def forget_orphans(self) -> list[str]:
-        """Forget that a dead worker of this queue had jobs in progress, and give their ids.
+        """Forget that workers took jobs of this queue, and give their ids: so others may take them at once.
 
-        For the start of the one worker of a cell: arq would leave such a job alone until its whole time limit is over.
+        A job that a living worker waits with may then be taken twice. That does no harm: it begins once, because its
+        record says so.
         """
 
         async def forget(client: ArqRedis) -> list[str]:

@@ -1,14 +1,13 @@
-"""Connections to Redis: one client for our own rooms, one set of settings for arq's worker, one set of errors."""
+"""Connections to Redis: one client for our own rooms, one for arq's worker, one set of errors."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import ArqRedis
 from redis import exceptions as redis_errors
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -22,8 +21,13 @@ CONNECT_TIMEOUT = 2
 COMMAND_TIMEOUT = 10
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
+ARQ_RETRIES = 8  # some ten seconds
 # OSError is what a refused connection is before redis-py has wrapped it
 TRANSIENT = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
+# a server that is there but cannot write just now: its disk or its memory is full, or it follows another one
+BUSY = (redis_errors.OutOfMemoryError, redis_errors.ReadOnlyError)
+BUSY_WORDS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY ")
+BUSY_IN_SCRIPT = ("-OOM ", "-READONLY ", "-MISCONF ", "-NOREPLICAS ")  # how Redis before 7 says it of a script
 
 
 def to_json(value: dict[str, Any]) -> bytes:
@@ -37,35 +41,16 @@ def from_json(data: bytes) -> dict[str, Any]:
     return value
 
 
-@dataclass
-class QuietRedisSettings(RedisSettings):
-    """Be arq's settings without the password in their repr."""
+def arq_client(address: RedisAddress) -> ArqRedis:
+    """Make a client for arq's worker, which has no patience of its own: it waits out a short absence of the server.
 
-    password: str | None = field(default=None, repr=False)
-
-
-def arq_settings(address: RedisAddress) -> RedisSettings:
-    """Make arq's settings for this address; its worker waits out a server that is away for some ten seconds."""
-    return QuietRedisSettings(
-        host=address.host,
-        port=address.port,
-        unix_socket_path=address.socket,
-        database=address.database,
-        username=address.username,
-        password=address.password,
-        ssl=address.tls,
-        ssl_cert_reqs=address.cert_reqs,
-        ssl_ca_certs=address.ca_certs,
-        ssl_check_hostname=address.check_hostname,
-        conn_timeout=CONNECT_TIMEOUT,
-        conn_retries=1,
-        retry=Retry(ExponentialBackoff(cap=2, base=0.1), 8),
-        retry_on_timeout=True,
-        retry_on_error=list(TRANSIENT),
-    )
+    Given to arq ready-made, because one that arq makes would wait for ever for a server that stands still.
+    """
+    retry = Retry(ExponentialBackoff(cap=2, base=0.1), ARQ_RETRIES)
+    return _client(address, retry=retry, retry_on_timeout=True, retry_on_error=list(TRANSIENT))
 
 
-def _client(address: RedisAddress) -> ArqRedis:
+def _client(address: RedisAddress, **retrying: Any) -> ArqRedis:
     return ArqRedis(
         host=address.host,
         port=address.port,
@@ -81,6 +66,7 @@ def _client(address: RedisAddress) -> ArqRedis:
         socket_timeout=COMMAND_TIMEOUT,
         job_serializer=to_json,
         job_deserializer=from_json,
+        **retrying,
     )
 
 
@@ -94,20 +80,23 @@ class RedisLink:
         self._client = client
         self._patience = patience
 
-    async def run(self, operation: Callable[[ArqRedis], Awaitable[T]]) -> T:
-        """Give what the operation gives; raise UnavailableError(REDIS_UNAVAILABLE)."""
-        deadline = monotonic() + self._patience
+    async def run(self, operation: Callable[[ArqRedis], Awaitable[T]], *, patience: float | None = None) -> T:
+        """Give what the operation gives; raise UnavailableError(REDIS_UNAVAILABLE).
+
+        `patience` replaces the link's own for this once.
+        """
+        deadline = monotonic() + (self._patience if patience is None else patience)
         pause = FIRST_PAUSE
         while True:
             try:
-                return await operation(self._client)
+                return await heeding_cancellation(operation(self._client))
             except (redis_errors.AuthenticationError, redis_errors.AuthorizationError) as error:
                 raise _away("does not let this client in", error) from error
-            except (*TRANSIENT, redis_errors.WatchError) as error:
+            except (redis_errors.RedisError, OSError) as error:
+                if not _may_pass(error):
+                    raise _away("refused a command", error) from error
                 if monotonic() + pause > deadline:
                     raise _away("cannot be reached", error) from error
-            except redis_errors.RedisError as error:
-                raise _away("refused a command", error) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -115,9 +104,33 @@ class RedisLink:
         """Raise UnavailableError(REDIS_UNAVAILABLE) where Redis does not answer."""
         await self.run(lambda client: client.ping())
 
-    async def evaluate(self, script: str, keys: list[str], args: list[str | bytes | int]) -> Any:
+    async def evaluate(
+        self, script: str, keys: list[str], args: list[str | bytes | int], *, patience: float | None = None
+    ) -> Any:
         """Run a Lua script, which Redis runs as one step."""
-        return await self.run(lambda client: client.register_script(script)(keys=keys, args=args))
+        return await self.run(lambda client: client.register_script(script)(keys=keys, args=args), patience=patience)
+
+
+async def heeding_cancellation(work: Awaitable[T]) -> T:
+    """Give what the work gives, unless it swallowed a cancellation of this task, which is raised here.
+
+    redis-py sends by `wait_for`, which before Python 3.12 loses a cancellation that comes as the sending ends: a loop
+    that asks Redis for ever would go on for ever.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    try:
+        return await work
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, (*TRANSIENT, *BUSY, redis_errors.WatchError)):
+        return True
+    words = str(error)
+    return words.startswith(BUSY_WORDS) or any(word in words for word in BUSY_IN_SCRIPT)
 
 
 def _away(what: str, error: Exception) -> UnavailableError:
