@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings(root: Path) -> Settings:
     settings = load_settings().model_copy(update={"cell_root": root.expanduser().absolute()})
-    configure_logging("WARNING")
+    configure_logging(settings, level="WARNING")
     return settings
 
 
@@ -85,7 +85,7 @@ async def _restore(settings: Settings, parsed: argparse.Namespace) -> int:
         secret = pack_keys(data_key, safety_key)
     store = OneFileStore(archive, LocalStore(settings.archives_dir))
     memory = MemoryJobs()
-    async with tools_around(settings, memory.as_jobs(), store) as tools:
+    async with tools_around(settings, memory.as_jobs(), store, alone=True) as tools:
         async with working(settings.state_dir, patient=False):
             await tidy_up(tools, patient=False)
         job = _new_job(store.backup_id, request)
@@ -144,7 +144,7 @@ async def _run(tools: Tools, job: Job, *, tell: bool) -> Job:
 
 async def _regenerate(settings: Settings, parsed: argparse.Namespace) -> int:
     async with (
-        tools_around(settings, MemoryJobs().as_jobs(), LocalStore(settings.archives_dir)) as tools,
+        tools_around(settings, MemoryJobs().as_jobs(), LocalStore(settings.archives_dir), alone=True) as tools,
         working(settings.state_dir, patient=False),
     ):
         await tidy_up(tools, patient=False)

@@ -13,6 +13,7 @@ from app.catalog.base import Entry, NewArchive
 from app.errors import Code, JobError
 from app.jobs.records import JobState
 from workers.planning import BackupPlan, plan_backup
+from workers.published import result_of
 from workers.running import Ending, JobRun
 from workers.saving import VolumeSaver, save_component
 
@@ -128,15 +129,7 @@ def _publish(run: JobRun, archive: NewArchive, entry: Entry) -> Ending:
     stored = archive.publish(entry, run.threads.keep_going)
     ending = Ending(
         state=JobState(stored.outcome or JobState.SUCCEEDED),
-        result={
-            "backup_id": stored.backup_id,
-            "file_name": stored.file_name,
-            "size": stored.size,
-            "sha256": stored.sha256,
-            "encrypted": stored.encrypted,
-            "files": run.meter.files,
-            "bytes": run.meter.bytes,
-        },
+        result=result_of(stored, files=run.meter.files, size=run.meter.bytes),
     )
     run.settle(ending)
     return ending

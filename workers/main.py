@@ -5,22 +5,26 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from arq.worker import Worker, func
 
 from app.errors import BackupError, Code, InputError
 from app.jobs.address import parse_redis_url
-from app.jobs.arq_worker import close_worker, worker_settings
+from app.jobs.arq_worker import SteadyWorker, close_worker, worker_settings
 from app.jobs.records import JobKind
 from app.jobs.rooms import namespace_of
+from app.jobs.watch import watching
 from app.logs import configure_logging
 from app.settings import Settings, load_settings
+from workers.aftermath import telling
 from workers.backup import backup
+from workers.heartbeat import beating
 from workers.maintenance import recover_cell, regenerate_at_start
 from workers.restore import restore
 from workers.running import run_job
-from workers.tools import Tools, open_tools
+from workers.tools import open_tools
 from workers.verify import verify_archive
 
 log = logging.getLogger("cell_backup.worker")
@@ -58,11 +62,7 @@ def _noted(ctx: Context) -> Iterator[None]:
         yield
     finally:
         ctx["running"].discard(task)
-
-
-async def _all_ended(running: set[asyncio.Task[None]]) -> None:
-    if running:
-        await asyncio.wait(set(running))
+        ctx["wake"]()
 
 
 async def work(settings: Settings) -> None:
@@ -73,41 +73,51 @@ async def work(settings: Settings) -> None:
     redis_url = settings.redis_url.get_secret_value()
     running: set[asyncio.Task[None]] = set()
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(beating())
         tools = await stack.enter_async_context(open_tools(settings, redis_url))
-        worker = _worker(settings, redis_url, tools, running)
-        stack.push_async_callback(_all_ended, running)
-        stack.push_async_callback(close_worker, worker)
+        wake = await stack.enter_async_context(telling(tools))
+        recover = partial(recover_cell, tools)
+        await stack.enter_async_context(watching(tools.jobs, settings, recover=recover))
+        worker = _worker(settings, redis_url, {"tools": tools, "running": running, "wake": wake})
+        stack.push_async_callback(close_worker, worker, running)
+        stack.callback(tools.stopping.set)
         with suppress(asyncio.CancelledError):  # how arq says that a signal ended it
             await worker.async_run()
 
 
-def _worker(settings: Settings, redis_url: str, tools: Tools, running: set[asyncio.Task[None]]) -> Worker:
+def _worker(settings: Settings, redis_url: str, context: Context) -> Worker:
     namespace = namespace_of(settings.cell_root)
 
     async def startup(ctx: Context) -> None:
-        ctx["tools"] = tools
-        ctx["running"] = running
-        await recover_cell(tools)
-        await regenerate_at_start(tools)
+        await ctx["tools"].jobs.secrets.ping()  # waits for a server that is away; a wrong password is said at once
+        await recover_cell(ctx["tools"])
+        await regenerate_at_start(ctx["tools"])
 
-    return Worker(
+    return SteadyWorker(
         functions=[
             func(run_backup, name=JobKind.BACKUP),
             func(run_verify, name=JobKind.VERIFY),
             func(run_restore, name=JobKind.RESTORE),
         ],
         on_startup=startup,
-        **worker_settings(settings, parse_redis_url(redis_url), namespace=namespace, handle_signals=True),
+        ctx=context,
+        **worker_settings(parse_redis_url(redis_url), namespace=namespace, handle_signals=True),
     )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out arq's traceback of a job that was told to end: its record says so, and so does our own line."""
+    return record.exc_info is None or record.exc_info[0] is not asyncio.CancelledError
 
 
 def main() -> int:
     """Run the worker process; 1 where it could not begin."""
     try:
         settings = load_settings()
-        configure_logging(settings.log_level)
+        configure_logging(settings)
         sys.setswitchinterval(_SWITCH_INTERVAL)
         logging.getLogger("arq").setLevel(logging.WARNING)  # its own lines would show every argument
+        logging.getLogger("arq.worker").addFilter(_is_news)
         asyncio.run(work(settings))
     except BackupError as error:
         log.error("%s %s", error.message, error.hint)  # noqa: TRY400 - expected, and said in full

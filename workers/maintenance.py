@@ -1,17 +1,20 @@
-"""What a worker does before its first job: it finishes what a dead one left behind."""
+"""What a dead worker left behind is finished, put back or ended: at a worker's start, and whenever one is missed."""
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from app.cell.restoring.workspace import owed_containers
 from app.engine.journal import recover
 from app.errors import BackupError, Code, JobError, PartError
-from app.jobs.lost import ended_as_lost
+from app.jobs.base import Lease
+from app.jobs.lost import ended_as_lost, is_left
 from app.jobs.records import Job, JobKind, JobState
+from workers.published import as_published
 from workers.regeneration.regenerating import regenerate_if_changed
 from workers.restoring.putting_back import recover_restore
-from workers.sole import working
 from workers.tools import Tools
 
 log = logging.getLogger("cell_backup.worker")
@@ -23,19 +26,51 @@ async def recover_cell(tools: Tools) -> None:
     """Let quiesced containers run again, remove partial files, and end the jobs that nobody works on any more.
 
     Holds the cell's lease meanwhile: so it waits until a dead worker's lease is over, and never disturbs a live one.
+    What waits can be taken by any worker afterwards, also what a dead one had taken.
     """
-    async with (
-        tools.jobs.leases.hold(tools.cell, "recovery", on_lost=lambda: None),
-        working(tools.settings.state_dir),
-    ):
+    async with _in_charge(tools, "recovery") as lease:
         restored = await tidy_up(tools)
-        await _sweep(tools)
-        begun = await tools.jobs.queue.forget_orphans()
+        await sweep(tools)
+        await end_left(tools, lease, restored)
+        await tools.jobs.queue.forget_orphans()
         for job in await tools.jobs.store.active():
-            if job.state is JobState.RUNNING or job.job_id in begun:
-                await _end(tools, job, restored if job.kind is JobKind.RESTORE else None)
-            else:
+            if job.state is JobState.QUEUED:
                 await tools.jobs.queue.enqueue(job)  # its record may be all there is; a queued one stays as it is
+
+
+@asynccontextmanager
+async def _in_charge(tools: Tools, owner: str) -> AsyncIterator[Lease]:
+    """Be the only one who works on the cell; raise JobError WORKER_LOST where that is lost meanwhile."""
+    task = asyncio.current_task()
+    lost = False
+
+    def stop() -> None:
+        nonlocal lost
+        lost = True
+        if task is not None:
+            task.cancel()
+
+    try:
+        async with tools.jobs.leases.hold(tools.cell, owner, on_lost=stop) as lease, tools.at_work(lease):
+            yield lease
+    except asyncio.CancelledError:
+        if not lost or task is None:
+            raise
+        task.uncancel()
+        raise JobError(Code.WORKER_LOST, f"The {owner} lost the right to work on this cell.") from None
+
+
+async def end_left(tools: Tools, lease: Lease, restored: str | None) -> None:
+    """End the jobs that say they run but whose worker had an older lease than this one; `restored` is told of restores.
+
+    A backup whose archive was published before its worker died has succeeded, and says so.
+    """
+    for job in await tools.jobs.store.active():
+        if is_left(job, lease.fence):
+            ended = await as_published(tools, job) or _lost(job, restored)
+            await tools.jobs.store.update(ended)
+            await tools.jobs.secrets.drop(job.job_id)
+            log.warning("recovery: job %s ended as %s: its worker died", job.job_id, ended.state)
 
 
 async def tidy_up(tools: Tools, *, patient: bool = True) -> str | None:
@@ -53,10 +88,7 @@ async def tidy_up(tools: Tools, *, patient: bool = True) -> str | None:
 
 async def regenerate_at_start(tools: Tools) -> None:
     """Do step 8 where the configuration is not the one that was applied last, as the only one who changes the cell."""
-    async with (
-        tools.jobs.leases.hold(tools.cell, "regeneration", on_lost=lambda: None),
-        working(tools.settings.state_dir),
-    ):
+    async with _in_charge(tools, "regeneration"):
         await regenerate_if_changed(tools)
 
 
@@ -85,7 +117,8 @@ async def _recover_restore(tools: Tools, *, patient: bool) -> str | None:
         return said
 
 
-async def _sweep(tools: Tools) -> None:
+async def sweep(tools: Tools) -> None:
+    """Remove the files of archives that were never finished; for who works on the cell."""
     try:
         for name in await asyncio.to_thread(tools.store.sweep):
             log.warning("recovery: removed the unfinished file %s", name)
@@ -93,10 +126,12 @@ async def _sweep(tools: Tools) -> None:
         log.warning("recovery: %s", error.message)
 
 
-async def _end(tools: Tools, job: Job, restored: str | None) -> None:
+def _lost(job: Job, restored: str | None) -> Job:
     ended = ended_as_lost(job)
-    if restored is not None:
-        ended = replace(ended, warnings=(*ended.warnings, f"After the worker died: {restored}."))
-    await tools.jobs.store.update(ended)
-    await tools.jobs.secrets.drop(job.job_id)
-    log.warning("recovery: job %s ended as %s", job.job_id, Code.WORKER_LOST)
+    if restored is None and "next" in (job.result or {}):  # which a restore says as soon as it is done
+        restored = (
+            f"the restore of {job.backup_id} had been done; run 'cell-backup regenerate', which may not have been"
+        )
+    if restored is None or job.kind is not JobKind.RESTORE:
+        return ended
+    return replace(ended, warnings=(*ended.warnings, f"After the worker died: {restored}."))

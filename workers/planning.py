@@ -132,6 +132,8 @@ def _part(volume: Volume, container: Container | None) -> Part:
 
 async def _estimate(run: JobRun, volumes: tuple[tuple[Part, Volume], ...]) -> int:
     """Guess the bytes in the volumes: what the newest archive that has them says, else `du` in the container."""
+    if not volumes:
+        return 0
     known: dict[str, int] = {}
     for entry in reversed(await run.threads.run(run.tools.store.entries)):
         known |= {result.part.label: result.bytes for result in entry.parts if result.outcome is PartOutcome.SUCCEEDED}

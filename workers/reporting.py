@@ -5,9 +5,12 @@ from collections import deque
 from collections.abc import Callable
 
 from app.archive.relay import Meter
+from app.cell.layout import Layout
 from app.jobs.records import Progress
 
 _WINDOW = 10.0
+_LEAST = 1.0  # seconds; a rate over less says how full a buffer was
+_MOST_BEFORE_THE_END = 99.0
 
 
 class ProgressReport:
@@ -18,27 +21,51 @@ class ProgressReport:
         self.estimated = True
         self._clock = clock
         self._percent = 0.0
+        self._moved = False
         self._seen: deque[tuple[float, int]] = deque([(clock(), 0)])
 
-    def of(self, meter: Meter, *, ended: bool = False) -> Progress:
-        """Give the progress as it is now; 100 percent only once the job has ended well."""
+    def of(self, meter: Meter, *, current: str | None = None, ended: bool = False) -> Progress:
+        """Give the progress as it is now; 100 percent only where the job has `ended` well."""
+        done, files = meter.bytes, meter.files
+        rate = self._rate(done)
+        if ended:
+            return Progress(percent=100.0, bytes_done=done, bytes_total=done, estimated=False, files_done=files)
+        if self.total:
+            self._percent = max(self._percent, min(_MOST_BEFORE_THE_END, 100 * done / self.total))
+        # files grow while they are read, and then the total was a guess all the same
+        overtaken = self.total is not None and done > self.total
+        return Progress(
+            percent=round(self._percent, 1),
+            bytes_done=done,
+            bytes_total=done if overtaken else self.total,
+            estimated=self.estimated or overtaken,
+            files_done=files,
+            current=current,
+            rate=rate,
+            eta_seconds=(self.total - done) / rate if self.total is not None and rate and not overtaken else None,
+        )
+
+    def _rate(self, done: int) -> float | None:
+        """Give bytes a second over the last seconds in which something was read; None where that is too short.
+
+        The window begins when bytes begin to move: a job waits for its turn, counts and asks containers before, and
+        may stand still for long, none of which says how fast it reads.
+        """
         now = self._clock()
-        done = meter.bytes
+        if done == self._seen[0][1]:
+            self._seen.clear()
         self._seen.append((now, done))
-        while len(self._seen) > 2 and self._seen[0][0] < now - _WINDOW:
+        while len(self._seen) > 2 and self._seen[1][0] <= now - _WINDOW:
             self._seen.popleft()
         since, before = self._seen[0]
-        rate = (done - before) / (now - since) if now > since else None
-        if self.total:
-            self._percent = max(self._percent, min(99.0, 100 * done / self.total))
-        left = max(self.total - done, 0) if self.total is not None else None
-        return Progress(
-            percent=100.0 if ended else round(self._percent, 1),
-            bytes_done=done,
-            bytes_total=self.total,
-            estimated=self.estimated,
-            files_done=meter.files,
-            current=None if ended else (meter.current or None),
-            rate=None if ended else rate,
-            eta_seconds=left / rate if left is not None and rate and not ended else None,
-        )
+        if done == before:
+            return 0.0 if self._moved else None
+        self._moved = True
+        return (done - before) / (now - since) if now - since >= _LEAST else None
+
+
+def part_at(path: str, layout: Layout) -> str | None:
+    """Name the component or volume that a member of an archive belongs to, as its label; None for the archive's own."""
+    if path.startswith("services/"):
+        return "/".join(path.split("/")[1:3])
+    return layout.component_of(path)

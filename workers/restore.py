@@ -125,6 +125,7 @@ class _Restore:
             await run.check_may_publish()
             await see_through(run.threads.run(swap.commit))
         run.settle(self.ending())
+        await run.note()  # while the journal is there: whoever ends this job for a dead worker knows that it is done
 
     async def complete(self, plan: RestorePlan) -> None:
         """Do what a restore is not undone for: generated configuration, routing rules, a look at the containers."""

@@ -9,24 +9,26 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from app.archive.parts import PartOutcome, PartResult, fault_of
+from app.archive.parts import PartOutcome, PartResult
 from app.archive.relay import Meter
 from app.engine.journal import recover
 from app.engine.shield import see_through
-from app.errors import BackupError, Code, JobError, UnavailableError
+from app.errors import BackupError, Code, InputError, JobError, UnavailableError
 from app.jobs.base import Lease
+from app.jobs.lost import given_up
 from app.jobs.records import Job, JobFault, JobState
+from app.logs import bound
 from workers.expiry import remove_expired
-from workers.reporting import ProgressReport
+from workers.maintenance import end_left
+from workers.patience import patiently, while_working
+from workers.reporting import ProgressReport, part_at
 from workers.restoring.putting_back import recover_restore
-from workers.sole import working
 from workers.threads import Threads
 from workers.tools import Tools
 
 log = logging.getLogger("cell_backup.worker")
 
 _REPORT_INTERVAL = 0.4
-_RECORD_PAUSES = (0.2, 0.5, 1.0, *[2.0] * 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class JobRun:
         """Raise JobError where this job may no longer change anything: its lease is lost, or somebody cancelled it."""
         if self._lease is not None:
             await self._lease.check()
-        if not await self._still_wanted():
+        if not await patiently(self._still_wanted):
             raise _cancelled()
 
     def end_because(self, why: JobError) -> None:
@@ -94,6 +96,11 @@ class JobRun:
         """Note that the job's purpose is fulfilled and cannot be undone: whatever comes now, it has ended so."""
         self._ending = ending
 
+    async def note(self) -> None:
+        """Write the record as it is now, however long Redis is away."""
+        with suppress(InputError):  # Redis came back without it
+            await patiently(lambda: self.tools.jobs.store.update(self._snapshot()))
+
     async def run(self, work: Callable[["JobRun"], Awaitable[Ending]]) -> None:
         """Do the work under the cell's lease and record how it ended."""
         lost = JobError(Code.WORKER_LOST, "The worker lost the right to work on this cell.")
@@ -101,31 +108,44 @@ class JobRun:
         try:
             async with (
                 leases.hold(self.tools.cell, owner, on_lost=lambda: self.end_because(lost)) as self._lease,
-                working(self.tools.settings.state_dir),
+                self.tools.at_work(self._lease),
             ):
-                if await self._still_wanted():
-                    await self._begin(self._lease.fence)
-                    await self._end(await self._end_state(work))
-                else:
-                    await self._end(self._failed(_cancelled()))
+                if await self._may_begin():
+                    await self._end(await self._end_state(work, self._lease))
         except (UnavailableError, asyncio.CancelledError) as error:
             if self._over:
                 raise
-            await self._end(self._failed(error if isinstance(error, UnavailableError) else self._told_to_end()))
+            why = error if isinstance(error, UnavailableError) else self._told_to_end()
+            log.warning("job %s goes back to the queue: %s", self.job.job_id, why.message)
+
+    @property
+    def over(self) -> bool:
+        """Tell whether the job has ended; one that never began has not, and waits for another worker."""
+        return self._over
+
+    async def _may_begin(self) -> bool:
+        """Tell whether the record still says that the job waits: others may have ended it, or begun it and died."""
+        record = await patiently(lambda: self.tools.jobs.store.get(self.job.job_id))
+        if record is not None and record.state is JobState.QUEUED and record.cancel_requested:
+            await self._end(self._failed(_cancelled()))
+        self._over = self._over or record is None or record.state.ended
+        return not self._over and record is not None and record.state is JobState.QUEUED
 
     async def _still_wanted(self) -> bool:
-        """Tell whether nobody cancelled the job; while it waits in the queue, its record may end at once."""
+        """Tell whether nobody cancelled the job, or ended it as lost."""
         record = await self.tools.jobs.store.get(self.job.job_id)
         return record is not None and not record.state.ended and not record.cancel_requested
 
-    async def _end_state(self, work: Callable[["JobRun"], Awaitable[Ending]]) -> Job:
+    async def _end_state(self, work: Callable[["JobRun"], Awaitable[Ending]], lease: Lease) -> Job:
         error: BackupError | None = None
         limit = self.tools.settings.job_timeout
         deadline = asyncio.timeout(limit)
         try:
-            async with self._reporting(), deadline:
-                await self._with_sound_cell()
-                self.settle(await work(self))
+            async with deadline:
+                await self._begin(lease.fence)
+                async with self._reporting():
+                    await self._with_sound_cell(lease)
+                    self.settle(await work(self))
         except asyncio.CancelledError:
             error = self._told_to_end()
         except BackupError as raised:
@@ -140,22 +160,27 @@ class JobRun:
             return self._failed(error)
         return self._done()
 
-    async def _with_sound_cell(self) -> None:
+    async def _with_sound_cell(self, lease: Lease) -> None:
         """Tidy up after a job whose process died: first its restore, then the containers that it held still.
 
         Raises JobError ROLLBACK_FAILED where the cell is still between old and new.
         """
-        said = await recover_restore(self.tools)
+        try:
+            said = await recover_restore(self.tools)
+        except JobError as error:
+            await end_left(self.tools, lease, error.message.removesuffix("."))
+            raise
         if said is not None:
             self.warnings.append(f"Before this job began: {said}.")
         for line in await recover(self.tools.journal, self.tools.engine):
             log.warning("recovery: %s", line)
+        await end_left(self.tools, lease, said)
 
     def _told_to_end(self) -> JobError:
         """Say why the task was cancelled, which goes no further: arq would only log it with a traceback."""
         if self._task is not None:
             self._task.uncancel()
-        return self._why or JobError(Code.WORKER_LOST, "The worker was shut down before the job had ended.")
+        return self._why or JobError(Code.WORKER_STOPPED, "The worker was stopped before the job had ended.")
 
     def _done(self) -> Job:
         assert self._ending is not None
@@ -165,17 +190,20 @@ class JobRun:
     def _failed(self, error: BackupError) -> Job:
         log.warning("job %s: %s: %s", self.job.job_id, error.code, error.message)
         state = JobState.CANCELLED if error.code is Code.CANCELLED else JobState.FAILED
-        self.parts[:] = [_given_up(result, error) for result in self.parts]
+        self.parts[:] = [given_up(result, error) for result in self.parts]
         fault = JobFault(error.code, error.message, error.hint)
-        return replace(self._snapshot(), state=state, error=fault, finished_at=datetime.now(UTC))
+        now = self._snapshot()
+        stopped = replace(now.progress, current=None, rate=None, eta_seconds=None)
+        return replace(now, state=state, progress=stopped, error=fault, finished_at=datetime.now(UTC))
 
     def _snapshot(self, *, ended: bool = False) -> Job:
         parts = self.parts if self._aside is None else [*self.parts, *self._aside.parts]
         current = next((result.part.label for result in parts if result.outcome is PartOutcome.RUNNING), None)
+        current = current or part_at(self.counted.current, self.tools.layout) or self._stage
         return replace(
             self.job,
             stage=self._stage,
-            progress=replace(self.progress.of(self.counted, ended=ended), current=current),
+            progress=self.progress.of(self.counted, current=current, ended=ended),
             components=tuple(self.parts),
             warnings=tuple(self.warnings),
             result=copy.deepcopy(self.result),
@@ -191,7 +219,7 @@ class JobRun:
 
     async def _begin(self, fence: int) -> None:
         self.job = replace(self.job, state=JobState.RUNNING, started_at=datetime.now(UTC), fence=fence)
-        await self.tools.jobs.store.update(self.job)
+        await patiently(lambda: self.tools.jobs.store.update(self.job))
 
     async def _end(self, job: Job) -> None:
         """Record the end; nothing interrupts that any more, not even that the lease is lost."""
@@ -200,12 +228,14 @@ class JobRun:
         await see_through(self._record())
 
     async def _record(self) -> None:
-        """Write the record with a patience of minutes: once more than Redis should ever be away."""
-        for pause in _RECORD_PAUSES:
-            with suppress(UnavailableError):
-                await self.tools.jobs.store.update(self.job)
-                return
-            await asyncio.sleep(pause)
+        """Write the record, however long Redis is away; a worker that is to end leaves it to whoever recovers."""
+        try:
+            if not await while_working(self.tools.stopping, patiently(self._written)):
+                log.error("job %s ended as %s, which could not be recorded", self.job.job_id, self.job.state)
+        except InputError as error:  # Redis came back without it
+            log.error("job %s: %s", self.job.job_id, error.message)  # noqa: TRY400 - expected, and said in full
+
+    async def _written(self) -> None:
         await self.tools.jobs.store.update(self.job)
 
     @asynccontextmanager
@@ -229,14 +259,6 @@ class JobRun:
             await asyncio.sleep(_REPORT_INTERVAL)
 
 
-def _given_up(result: PartResult, error: BackupError) -> PartResult:
-    """Give the part that was worked on when the job failed as failed, one that is still to come as skipped."""
-    ends = {PartOutcome.RUNNING: PartOutcome.FAILED, PartOutcome.PENDING: PartOutcome.SKIPPED}
-    if result.outcome not in ends:
-        return result
-    return replace(result, outcome=ends[result.outcome], error=fault_of(error))
-
-
 def _cancelled() -> JobError:
     return JobError(Code.CANCELLED, "The job was cancelled.")
 
@@ -246,10 +268,23 @@ async def run_job(tools: Tools, job_id: str, work: Callable[[JobRun], Awaitable[
     job = await tools.jobs.store.get(job_id)
     if job is None or job.state.ended:
         log.info("job %s: nothing to do", job_id)
+        await tools.jobs.secrets.drop(job_id)  # who ended it may have died before doing so
         return
-    try:
-        await JobRun(tools, job).run(work)
-    finally:
-        await asyncio.shield(tools.jobs.secrets.drop(job_id))
-        await asyncio.shield(tools.jobs.store.forget_old(tools.settings.job_history))
-        await asyncio.shield(remove_expired(tools))
+    run = JobRun(tools, job)
+    with bound(job_id=job_id):
+        try:
+            await run.run(work)
+        finally:
+            if run.over:
+                await see_through(_afterwards(tools, job_id))
+
+
+async def _afterwards(tools: Tools, job_id: str) -> None:
+    """Drop what the job needed and make room, unless the worker ends before Redis is there."""
+
+    async def make_room() -> None:
+        await patiently(lambda: tools.jobs.secrets.drop(job_id))
+        await patiently(lambda: tools.jobs.store.forget_old(tools.settings.job_history))
+        await remove_expired(tools)
+
+    await while_working(tools.stopping, make_room())

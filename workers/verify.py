@@ -28,6 +28,7 @@ async def verify_archive(run: JobRun) -> Ending:
     entry = await run.threads.run(store.get, backup_id)
     data_key = await run.tools.jobs.secrets.open(run.job.job_id) if entry.encrypted else None
     run.progress.total = sum(result.bytes for result in entry.parts) or None
+    run.progress.estimated = run.progress.total is None
     try:
         with run.stage(Stage.READ):
             report = await run.threads.run(_read, run, data_key)

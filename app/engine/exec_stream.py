@@ -27,6 +27,7 @@ _TELL_PID = ("sh", "-c", 'echo "$$" >&2; exec "$@"', "sh")
 _TELL_PID_FED = ("sh", "-c", 'echo "$$" >&2; exec "$@" 2>&1', "sh")
 _KILL = 'kill "-$1" "-$2" || kill "-$1" "$2"'  # the whole process group, else the process alone
 _GRACE_SECONDS = 2.0
+_TERM_SECONDS = 0.5  # a tar that is told to end does so at once, unless it stands still
 _POLL_SECONDS = 0.05
 _PID_LINE_LIMIT = 64
 
@@ -146,7 +147,7 @@ class ExecProcess:
             kill = ["sh", "-c", _KILL, "sh", signal, str(self.pid)]
             exec_id = await _create(self._client, self._container, kill, Command((), has_shell=False, user="0"))
             await self._client.request(f"exec/{exec_id}/start", "POST", data={"Detach": True, "Tty": False})
-            for _ in range(round(_GRACE_SECONDS / _POLL_SECONDS)):
+            for _ in range(round(_TERM_SECONDS / _POLL_SECONDS)):
                 if not await self._running():
                     return
                 await asyncio.sleep(_POLL_SECONDS)

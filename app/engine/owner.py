@@ -5,6 +5,7 @@ import uuid
 from pathlib import Path
 
 _START_FIELD = 19  # field 22 of proc_pid_stat(5), counted behind the name in brackets
+_DEAD = {"Z", "X"}  # killed, and its parent has not looked yet
 
 
 def this_process() -> str:
@@ -28,13 +29,9 @@ def _namespace() -> str:
 
 
 def _start_of(pid: str) -> str:
-    """Give when a process started, in ticks since the machine did; nothing where there is none."""
+    """Give when a process started, in ticks since the machine did; nothing where there is none, or a dead one only."""
     try:
-        return (
-            Path(f"/proc/{pid}/stat")
-            .read_text(encoding="ascii", errors="replace")
-            .rpartition(")")[2]
-            .split()[_START_FIELD]
-        )
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        return "" if told[0] in _DEAD else told[_START_FIELD]
     except (OSError, IndexError):
         return ""

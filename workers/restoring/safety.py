@@ -16,7 +16,7 @@ from workers.restoring.volumes import VolumeTarget
 from workers.running import JobRun
 
 LABEL = "before-restore"
-_STOPS_NOTHING = {Code.CANCELLED, Code.WORKER_LOST, Code.JOB_TIMEOUT, Code.DISK_FULL}
+_STOPS_NOTHING = {Code.CANCELLED, Code.WORKER_LOST, Code.WORKER_STOPPED, Code.JOB_TIMEOUT, Code.DISK_FULL}
 
 
 @dataclass(frozen=True, slots=True)
