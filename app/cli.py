@@ -91,7 +91,7 @@ def _settings(parsed: argparse.Namespace) -> Settings:
     settings = load_settings()
     if parsed.cell_root is not None:
         settings = settings.model_copy(update={"cell_root": parsed.cell_root.expanduser().absolute()})
-    configure_logging(settings.log_level)
+    configure_logging(settings)
     return settings
 
 
