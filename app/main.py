@@ -10,18 +10,22 @@ from fastapi import FastAPI
 from typing_extensions import override
 
 from app import __version__
-from app.api import backups, catalog, docs, health, jobs, reading, restores
-from app.api.auth import load_token
+from app.api import audit, backups, catalog, docs, health, jobs, metrics, reading, restores, tokens, webhooks
 from app.api.middleware import MAX_BODY, BodyLimit, LastResort, RequestLog, SecurityHeaders
+from app.api.noting import telling
 from app.api.problems import add_handlers
 from app.api.resources import Resources, State
+from app.audit import AuditLog
 from app.catalog.local import LocalStore
 from app.cell.layout import load_layout
 from app.engine.docker import DockerEngine
 from app.engine.endpoint import Endpoint
 from app.errors import Code, InputError
 from app.jobs.rooms import open_jobs
+from app.jobs.watch import watching
 from app.settings import Settings
+from app.tokens import open_tokens
+from app.webhooks.targets import default_target
 
 _Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[State]]
 
@@ -44,6 +48,7 @@ def create_app(settings: Settings, *, resources: Resources | None = None) -> Fas
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        openapi_url="/openapi.json" if settings.docs else None,
         redirect_slashes=False,
         lifespan=_lifespan(settings, resources),
     )
@@ -55,17 +60,24 @@ def create_app(settings: Settings, *, resources: Resources | None = None) -> Fas
     app.add_middleware(RequestLog)
     # `catalog` takes what nothing before it takes of the addresses below a backup id
     for router in (
-        docs.router,
         health.public,
         health.router,
+        metrics.router,
         backups.router,
         restores.router,
         reading.router,
+        catalog.downloads,
         catalog.router,
         jobs.router,
+        webhooks.router,
+        tokens.lists,
+        tokens.router,
+        audit.router,
     ):
         app.include_router(router)
-    app.mount("/assets", docs.assets(), name="assets")
+    if settings.docs:
+        app.include_router(docs.router)
+        app.mount("/assets", docs.assets(), name="assets")
     return app
 
 
@@ -90,17 +102,22 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             "CELL_BACKUP_REDIS_URL is not set.",
             hint="Set it, or run 'cell-backup serve', which starts a server of its own.",
         )
+    default_target(settings)  # a webhook for all jobs that cannot be used is said at the start
     async with AsyncExitStack() as stack:
-        token = await asyncio.to_thread(load_token, settings)
+        known = await asyncio.to_thread(open_tokens, settings)
         layout = await asyncio.to_thread(load_layout, settings.layout_file)
         opened = await stack.enter_async_context(open_jobs(settings, settings.redis_url.get_secret_value()))
+        await stack.enter_async_context(watching(opened, settings))
         engine = DockerEngine(Endpoint.resolve(os.environ), stall_seconds=settings.stall_timeout)
         stack.push_async_callback(engine.close)
-        yield Resources(
+        resources = Resources(
             settings=settings,
-            token=token,
+            tokens=known,
+            audit=AuditLog(settings.state_dir),
             layout=layout,
             jobs=opened,
             store=LocalStore(settings.archives_dir),
             engine=engine,
         )
+        await stack.enter_async_context(telling(resources))
+        yield resources

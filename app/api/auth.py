@@ -1,85 +1,120 @@
-"""Who may ask: whoever holds the bearer token."""
+"""Who may ask: whoever holds a token with the right scope. What changes or gives away something is noted."""
 
-import hmac
-import secrets
+import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from typing_extensions import override
 
-from app.api.problems import problems
+from app.api.attempts import Refusal
+from app.api.noting import noted, tell
+from app.api.problems import problems, with_problems
 from app.api.resources import resources_of
 from app.errors import Code, InputError
-from app.jobs.state_dir import private_file, unusable
-from app.settings import Settings
+from app.tokens import Holder, Scope
 
-TOKEN_FILE = "api-token"  # noqa: S105 - the name of the file, not what it holds
+_UNKNOWN_PEER = "unknown"
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-_bearer = HTTPBearer(
+_log = logging.getLogger(__name__)
+bearer = HTTPBearer(
     scheme_name="token",
-    description="The token of this service: CELL_BACKUP_API_TOKEN, else the one line of <state dir>/api-token.",
+    description=(
+        "A token of this service. The first one is CELL_BACKUP_API_TOKEN, else the one line of <state dir>/api-token, "
+        "and has the scope `admin`; POST /api/tokens makes more. The scope `read` is enough to look at jobs, at what "
+        "is known of backups and at what a plain one lists as its contents, at /ready and /metrics. Everything else "
+        "needs `admin`: whatever changes something, downloads (an archive is the cell, with its keys), whatever needs "
+        "a passphrase, tokens, and the audit log. Each operation names the scope it needs."
+    ),
     auto_error=False,
 )
 
 
-def load_token(settings: Settings) -> str:
-    """Give the API token: the configured one, else the one in the state directory, which is made on first use.
+async def authorise(request: Request, scope: Scope) -> Holder:
+    """Say who asks; a wrong token is answered late.
 
-    Blocks. Raises InputError INVALID_SETTING where it is empty or its file cannot be read or written.
+    Raises InputError UNAUTHORIZED, FORBIDDEN where the token's scope is too small, or TOO_MANY_ATTEMPTS.
     """
-    if settings.api_token is not None:
-        return _checked(settings.api_token.get_secret_value(), "CELL_BACKUP_API_TOKEN")
-    path = settings.state_dir / TOKEN_FILE
-    try:
-        return _checked(
-            private_file(path, lambda: secrets.token_urlsafe(32).encode() + b"\n").decode("ascii"), str(path)
-        )
-    except UnicodeDecodeError as error:
-        raise unusable(path, "holds no token") from error
-
-
-def _checked(text: str, source: str) -> str:
-    token = text.strip()
-    if not token.isascii() or not token.isprintable() or not token:
-        raise InputError(Code.INVALID_SETTING, f"The API token in {source} is empty, or is not plain ASCII text.")
-    return token
-
-
-def check_token(header: str | None, token: str) -> None:
-    """Raise InputError UNAUTHORIZED unless the Authorization header holds the token."""
-    scheme, _, given = (header or "").partition(" ")
-    if scheme.lower() != "bearer":
+    given = resources_of(request)
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    if kind.lower() != "bearer" or not token:
         raise InputError(Code.UNAUTHORIZED, "The request carries no bearer token.")
-    # bytes, because compare_digest takes no other text than ASCII
-    if not hmac.compare_digest(given.strip().encode(), token.encode()):
-        raise InputError(Code.UNAUTHORIZED, "The bearer token is not the one of this service.")
+    holder = given.tokens.holder_of(token)
+    if holder is None:
+        await tell(given, given.refusals.note(Refusal(Code.UNAUTHORIZED, peer_of(request))))
+        await given.attempts.failed(peer_of(request))
+        raise InputError(Code.UNAUTHORIZED, "The bearer token is not one of this service.")
+    request.state.holder = holder
+    if not holder.may(scope):
+        what = getattr(request.scope.get("route"), "name", None)
+        await tell(given, given.refusals.note(Refusal(Code.FORBIDDEN, peer_of(request), holder.name, what)))
+        raise InputError(Code.FORBIDDEN, f"This needs a token with the scope '{scope}'; '{holder.name}' may only read.")
+    return holder
+
+
+def peer_of(request: Request) -> str:
+    """Give the address the request came from, as the server knows it."""
+    return request.client.host if request.client else _UNKNOWN_PEER
+
+
+def asking(request: Request) -> str:
+    """Give the name of the token that the request came with; for guarded routes."""
+    holder: Holder = request.state.holder
+    return holder.name
+
+
+Asking = Annotated[str, Depends(asking)]
 
 
 class _GuardedRoute(APIRoute):
     """Check the token before anything else is looked at: a dependency would run after the body has been parsed."""
+
+    always_admin = False
+    audited = True
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
+        looks = set(given.get("methods") or {"GET"}) <= {"GET", "HEAD"}
+        self.scope = Scope.READ if looks and not self.always_admin else Scope.ADMIN
+        given["dependencies"] = [*(given.get("dependencies") or ()), Security(bearer, scopes=[self.scope])]
+        codes = (Code.FORBIDDEN,) if self.scope is Scope.ADMIN else ()
+        given["responses"] = with_problems(given.get("responses") or {}, *codes, Code.TOO_MANY_ATTEMPTS)
+        if given.get("description"):
+            given["description"] = f"{given['description']} Needs the scope `{self.scope}`."
+        super().__init__(path, endpoint, **given)
 
     @override
     def get_route_handler(self) -> _Handler:
         handler = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            check_token(request.headers.get("authorization"), resources_of(request).token)
+            holder = await authorise(request, self.scope)
             if "\n" in request.scope["path"]:  # the router takes a line break at the end for no character at all
                 raise InputError(Code.NOT_FOUND, "No address has a line break in it.")
-            return await handler(request)
+            if self.scope is Scope.READ or not self.audited:
+                return await handler(request)
+            return await noted(request, handler, what=self.name, by=holder.name, peer=peer_of(request))
 
         return guarded
 
 
-def guarded_router(*, prefix: str = "", tag: str) -> APIRouter:
-    """Make a router whose every operation wants the token, and says so in the OpenAPI document."""
-    return APIRouter(
-        prefix=prefix,
-        tags=[tag],
-        route_class=_GuardedRoute,
-        dependencies=[Depends(_bearer)],
-        responses=problems(Code.UNAUTHORIZED, Code.INTERNAL),
-    )
+class _AdminRoute(_GuardedRoute):
+    always_admin = True
+
+
+class _UnnotedAdminRoute(_AdminRoute):
+    audited = False
+
+
+def guarded_router(*, prefix: str = "", tag: str, scope: Scope | None = None, audited: bool = True) -> APIRouter:
+    """Make a router whose every operation wants a token, and says so, and its scope, in the OpenAPI document.
+
+    Without `scope`, GET and HEAD need `read` and everything else `admin`. What needs `admin` gets into the audit log,
+    unless the router is not `audited`, which is for looking only.
+    """
+    route = _GuardedRoute
+    if scope is Scope.ADMIN:
+        route = _AdminRoute if audited else _UnnotedAdminRoute
+    return APIRouter(prefix=prefix, tags=[tag], route_class=route, responses=problems(Code.UNAUTHORIZED, Code.INTERNAL))

@@ -5,7 +5,7 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Body, Response
+from fastapi import Body
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.api.auth import guarded_router
@@ -13,7 +13,8 @@ from app.api.choice import Name, check_choice
 from app.api.passphrases import Passphrase, lock
 from app.api.problems import problems
 from app.api.resources import Given
-from app.api.submission import LOCATION, Accepted, new_job, submit
+from app.api.submission import LOCATION, REFUSALS, Accepted, Submitting
+from app.api.webhook_fields import Webhook
 from app.catalog.names import new_backup_id
 from app.cell.files import check_cell_root
 from app.errors import Code
@@ -47,6 +48,7 @@ class BackupRequest(BaseModel):
         list[Name] | None, Field(max_length=100, description="Only the volumes of these services; left out: all.")
     ] = None
     label: Annotated[Label | None, Field(description="A line to recognise the backup by.")] = None
+    webhook: Annotated[Webhook | None, Field(description="Who is told of the end.")] = None
 
 
 @router.post(
@@ -69,21 +71,22 @@ class BackupRequest(BaseModel):
             Code.CELL_ROOT_MISSING,
             Code.CELL_ROOT_UNREADABLE,
             Code.CELL_ROOT_NOT_A_CELL,
-            Code.QUEUE_FULL,
-            Code.REDIS_UNAVAILABLE,
+            *REFUSALS,
         ),
     },
 )
 async def create_backup(
-    given: Given, response: Response, wanted: Annotated[BackupRequest, Body(default_factory=BackupRequest)]
+    given: Given, submitting: Submitting, wanted: Annotated[BackupRequest, Body(default_factory=BackupRequest)]
 ) -> Accepted:
     """Queue a backup."""
+    if (before := await submitting.made_before()) is not None:
+        return before
     await asyncio.to_thread(check_cell_root, given.settings.cell_root)
     await check_choice(given, wanted.components, wanted.services)
-    request: dict[str, Any] = wanted.model_dump(exclude={"passphrase"})
+    request: dict[str, Any] = wanted.model_dump(exclude={"passphrase", "webhook"})
     data_key = None
     if wanted.passphrase is not None:
         envelope, data_key = await lock(given, wanted.passphrase)
         request["envelope"] = envelope.to_line()
-    job = new_job(JobKind.BACKUP, new_backup_id(datetime.now(UTC)), request)
-    return await submit(given, job, data_key, response)
+    backup_id = new_backup_id(datetime.now(UTC))
+    return await submitting.submit(JobKind.BACKUP, backup_id, request, secret=data_key, webhook=wanted.webhook)

@@ -18,8 +18,11 @@ from app.api.resources import Given, Resources
 from app.catalog.base import Entry, Store
 from app.cell.restoring.workspace import owed_safety
 from app.errors import Code, InputError
+from app.tokens import Scope as TokenScope
 
 router = guarded_router(prefix="/api/config/backups", tag="backups")
+# an archive is the cell, with all its keys
+downloads = guarded_router(prefix="/api/config/backups", tag="backups", scope=TokenScope.ADMIN)
 
 _GZIP = "application/gzip"
 _OPAQUE = "application/octet-stream"
@@ -145,8 +148,8 @@ async def list_backups(
     return BackupList(backups=[BackupModel.of(entry) for entry in entries[offset : offset + limit]], total=len(entries))
 
 
-@router.head(ANY_ID + "/download", include_in_schema=False)
-@router.get(
+@downloads.head(ANY_ID + "/download", include_in_schema=False)
+@downloads.get(
     ANY_ID + "/download",
     operation_id="download_backup",
     summary="Download a backup",

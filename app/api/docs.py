@@ -17,13 +17,16 @@ TITLE = "cell-backup"
 _DESCRIPTION = """\
 Saves a Personal Internet Cell, live data volumes included, into one archive and brings it back.
 
-Everything below `/api`, and `/ready`, wants the token as `Authorization: Bearer <token>`. Long work is queued: a POST
+Everything below `/api`, and `/ready`, wants a token as `Authorization: Bearer <token>`; a token with the scope `read`
+looks, one with the scope `admin` may do everything, and each operation says which it needs. Long work is queued: a POST
 answers 202 with the address of a job, which tells how far it is and how it ended. Every error is a problem document
 (RFC 9457) whose `code` never changes its meaning and whose `hint` says what to do.
 """
 _TAGS = [
     {"name": "backups", "description": "Make archives, look at them, bring the cell back from them, take them away."},
     {"name": "jobs", "description": "Follow and stop what was queued."},
+    {"name": "webhooks", "description": "Who is told how jobs end, and what came of it."},
+    {"name": "access", "description": "Tokens, and the log of who asked for what."},
     {"name": "health", "description": "For monitors."},
 ]
 _PAGE = Path(app.web.__file__).with_name("docs.html")

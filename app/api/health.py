@@ -17,6 +17,7 @@ from app.api.resources import Given, Resources
 from app.cell.files import check_cell_root
 from app.errors import BackupError, Code, UnavailableError
 
+_PATIENCE = 5.0
 public = APIRouter(tags=["health"])
 router = guarded_router(tag="health")
 
@@ -90,7 +91,10 @@ async def ready(given: Given, response: Response) -> Readiness:
 
 async def _check(name: str, looking: Awaitable[None], detail: str, *, required: bool = True) -> Check:
     try:
-        await looking
+        async with asyncio.timeout(_PATIENCE):
+            await looking
+    except TimeoutError:
+        return Check(name=name, ok=False, required=required, detail="It does not answer in time.")
     except BackupError as error:
         return Check(name=name, ok=False, required=required, detail=f"{error.message} {error.hint}")
     return Check(name=name, ok=True, required=required, detail=detail)

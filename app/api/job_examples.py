@@ -1,8 +1,10 @@
 """What jobs look like, for the documentation."""
 
+import json
 from typing import Any
 
 from app.api.problems import EXAMPLE_JOB_ID
+from app.api.webhook_fields import EXAMPLE_DELIVERY_ID
 
 _BACKUP_ID = "backup-20261123-020000-9f2c1a"
 _SAFETY_ID = "backup-20261124-091506-51c0de"
@@ -14,8 +16,8 @@ _DONE = {
     "estimated": False,
     "files_done": 20684,
     "current": None,
-    "rate": 98566144.0,
-    "eta_seconds": 0.0,
+    "rate": None,
+    "eta_seconds": None,
 }
 JOB_EXAMPLE: dict[str, Any] = {
     "job_id": EXAMPLE_JOB_ID,
@@ -41,7 +43,14 @@ JOB_EXAMPLE: dict[str, Any] = {
     "started_at": "2026-11-23T02:00:00.350Z",
     "finished_at": None,
     "cancel_requested": False,
+    "asked_by": "nightly",
 }
+STREAM_EXAMPLE = f"""\
+event: progress
+data: {json.dumps({key: JOB_EXAMPLE[key] for key in ("state", "stage", "progress")})}
+id: 1795399200350-0
+
+"""
 _ENDED = JOB_EXAMPLE | {
     "kind": "restore",
     "state": "succeeded",
@@ -125,8 +134,17 @@ DRY_RUN_EXAMPLE: dict[str, Any] = _ENDED | {
         "plan": _PLAN,
     },
 }
+_DELIVERED = {
+    "delivery_id": EXAMPLE_DELIVERY_ID,
+    "target": "request",
+    "origin": "https://hooks.example",
+    "state": "delivered",
+    "attempts": [{"at": "2026-11-23T02:00:21.6Z", "seconds": 0.12, "status": 204, "error": None, "answer": ""}],
+    "created_at": "2026-11-23T02:00:21.5Z",
+    "next_at": None,
+}
 JOB_EXAMPLES: dict[str, Any] = {
-    "backup": {"summary": "A backup that runs", "value": JOB_EXAMPLE},
-    "restore": {"summary": "A restore that has succeeded", "value": RESTORE_EXAMPLE},
-    "dry_run": {"summary": "A dry run of a restore", "value": DRY_RUN_EXAMPLE},
+    "backup": {"summary": "A backup that runs", "value": JOB_EXAMPLE | {"webhooks": []}},
+    "restore": {"summary": "A restore that has succeeded", "value": RESTORE_EXAMPLE | {"webhooks": [_DELIVERED]}},
+    "dry_run": {"summary": "A dry run of a restore", "value": DRY_RUN_EXAMPLE | {"webhooks": []}},
 }

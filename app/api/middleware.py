@@ -14,13 +14,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import REQUEST_ID, answer
 from app.errors import Code
+from app.logs import bound
 
 MAX_BODY = 64 * 1024
+# no strict-transport-security: only the proxy that speaks https for this service knows whether http is given up
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
 _access = logging.getLogger("app.access")
@@ -39,6 +44,10 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         scope[REQUEST_ID] = str(uuid.uuid4())
+        with bound(request_id=scope[REQUEST_ID]):
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         status = 0
 
@@ -54,9 +63,7 @@ class RequestLog:
         finally:
             milliseconds = (time.monotonic() - began) * 1000
             # quoted, because a path may hold line breaks
-            _access.info(
-                "%s %s %d %.1f ms %s", scope["method"], quote(scope["path"]), status, milliseconds, scope[REQUEST_ID]
-            )
+            _access.info("%s %s %d %.1f ms", scope["method"], quote(scope["path"]), status, milliseconds)
 
 
 class SecurityHeaders:
@@ -102,7 +109,7 @@ class LastResort:
             if started:
                 # only the server can cut the connection, so that the client sees a broken answer as broken
                 raise
-            _log.exception("request %s failed", scope[REQUEST_ID])
+            _log.exception("a request failed: %s %s", scope["method"], quote(scope["path"]))
             await answer(scope, Code.INTERNAL)(scope, receive, send)
 
 

@@ -17,6 +17,11 @@ REQUEST_ID = "cell_backup.request_id"
 EXAMPLE_JOB_ID = "3f0c7e5a9d1b4c52b6a1f20d8e7c9a44"
 _SHOWN_ERRORS = 3
 _ABOUT_A_JOB = {Code.RESTORE_RUNNING, Code.BACKUP_IN_USE}
+_HEADERS = {
+    Code.UNAUTHORIZED: {"WWW-Authenticate": 'Bearer realm="cell-backup"'},
+    Code.TOO_MANY_ATTEMPTS: {"Retry-After": "5"},
+    Code.QUEUE_FULL: {"Retry-After": "10"},
+}
 _BY_STATUS = {
     400: Code.INVALID_JSON,
     404: Code.NOT_FOUND,
@@ -92,27 +97,39 @@ def add_handlers(app: FastAPI) -> None:
 
 async def _on_backup_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, BackupError)
-    headers = {"WWW-Authenticate": 'Bearer realm="cell-backup"'} if error.code is Code.UNAUTHORIZED else None
+    headers = _HEADERS.get(error.code)
     job_id = error.job_id if isinstance(error, InputError) else None
     return answer(request.scope, error.code, error.message, hint=error.hint, headers=headers, job_id=job_id)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = _BY_STATUS.get(error.status_code, Code.INTERNAL)
-    return answer(request.scope, code, headers=error.headers)
+    return answer(request.scope, code_of(error), headers=error.headers)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     """Name what is wrong and where, never what was sent: that can be a passphrase."""
     assert isinstance(error, RequestValidationError)
+    code = code_of(error)
+    if code is Code.INVALID_JSON:
+        return answer(request.scope, code)
     errors = error.errors()
-    if isinstance(error.body, bytes) or any(entry["type"] == "json_invalid" for entry in errors):
-        return answer(request.scope, Code.INVALID_JSON)
     shown = [_sentence(entry) for entry in errors[:_SHOWN_ERRORS]]
     if len(errors) > _SHOWN_ERRORS:
         shown.append(f"And {len(errors) - _SHOWN_ERRORS} more.")
-    return answer(request.scope, Code.INVALID_REQUEST, " ".join(shown))
+    return answer(request.scope, code, " ".join(shown))
+
+
+def code_of(error: BaseException) -> Code:
+    """Give the code that an error is answered with."""
+    if isinstance(error, BackupError):
+        return error.code
+    if isinstance(error, RequestValidationError):
+        no_json = isinstance(error.body, bytes) or any(entry["type"] == "json_invalid" for entry in error.errors())
+        return Code.INVALID_JSON if no_json else Code.INVALID_REQUEST
+    if isinstance(error, HTTPException):
+        return _BY_STATUS.get(error.status_code, Code.INTERNAL)
+    return Code.INTERNAL
 
 
 def _sentence(entry: Mapping[str, Any]) -> str:
@@ -130,6 +147,15 @@ def problems(*codes: Code) -> dict[int | str, dict[str, Any]]:
     for code in codes:
         by_status.setdefault(MEANINGS[code].status, []).append(code)
     return {status: _response(same) for status, same in sorted(by_status.items())}
+
+
+def with_problems(responses: Mapping[int | str, dict[str, Any]], *codes: Code) -> dict[int | str, dict[str, Any]]:
+    """Add error answers to those that an operation describes; codes of one status stand beside each other."""
+    described: dict[int | str, dict[str, Any]] = dict(responses)
+    for status, same in problems(*codes).items():
+        known = described.get(status, {}).get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
+        described[status] = problems(*map(Code, known), *map(Code, same["content"][MEDIA_TYPE]["examples"]))[status]
+    return described
 
 
 def _response(codes: Sequence[Code]) -> dict[str, Any]:

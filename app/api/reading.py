@@ -5,7 +5,7 @@ import threading
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Body, Query, Response
+from fastapi import Body, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from app.api.auth import guarded_router
@@ -13,7 +13,8 @@ from app.api.catalog import ANY_ID, BackupId, find
 from app.api.passphrases import Unlocking, unlock
 from app.api.problems import problems
 from app.api.resources import Given, Resources
-from app.api.submission import LOCATION, Accepted, new_job, submit
+from app.api.submission import LOCATION, REFUSALS, Accepted, Submitting
+from app.api.webhook_fields import Webhook
 from app.archive.contents import MemberInfo, list_members
 from app.errors import Code, JobError
 from app.jobs.records import JobKind
@@ -32,6 +33,12 @@ _NAMED = (Code.FILE_UNREADABLE, Code.INTERNAL, Code.BACKUP_NOT_FOUND, Code.INVAL
 _BODY = (Code.INVALID_JSON, Code.BODY_TOO_LARGE)
 
 
+class VerifyRequest(Unlocking):
+    """Say how an archive is opened, and who is told what came of it; every field may be left out."""
+
+    webhook: Annotated[Webhook | None, Field(description="Who is told of the end.")] = None
+
+
 @router.post(
     ANY_ID + "/verify",
     status_code=202,
@@ -43,19 +50,21 @@ _BODY = (Code.INVALID_JSON, Code.BODY_TOO_LARGE)
     ),
     responses={
         202: LOCATION,
-        **problems(*_NAMED, *_BODY, *_LOCKED, *_DAMAGED, Code.QUEUE_FULL, Code.REDIS_UNAVAILABLE),
+        **problems(*_NAMED, *_BODY, *_LOCKED, *_DAMAGED, *REFUSALS),
     },
 )
 async def verify_backup(
     given: Given,
-    response: Response,
+    submitting: Submitting,
     backup_id: BackupId,
-    unlocking: Annotated[Unlocking, Body(default_factory=Unlocking)],
+    wanted: Annotated[VerifyRequest, Body(default_factory=VerifyRequest)],
 ) -> Accepted:
     """Queue a verification."""
+    if (before := await submitting.made_before()) is not None:
+        return before
     entry = await find(given, backup_id)
-    data_key = await unlock(given, entry, unlocking.passphrase)
-    return await submit(given, new_job(JobKind.VERIFY, entry.backup_id, {}), data_key, response)
+    data_key = await unlock(given, entry, wanted.passphrase)
+    return await submitting.submit(JobKind.VERIFY, entry.backup_id, {}, secret=data_key, webhook=wanted.webhook)
 
 
 class MemberModel(BaseModel):

@@ -6,28 +6,37 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
+from app.api.attempts import Attempts, Refusals
+from app.audit import AuditLog
 from app.catalog.base import Store
 from app.cell.layout import Layout
 from app.engine.base import Engine
 from app.jobs.rooms import Jobs
 from app.settings import Settings
+from app.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
     """Hold everything a request may need; `derivation` lets one scrypt run at a time: it takes 128 MiB.
 
-    `listing` lets one archive be read through at a time, so that threads are left for everything else.
+    `listing` lets one archive be read through at a time, so that threads are left for everything else;
+    `scraping` does the same for what is measured. `closing` ends what would go on for as long as the client stays.
     """
 
     settings: Settings
-    token: str
+    tokens: Tokens
+    audit: AuditLog
     layout: Layout
     jobs: Jobs
     store: Store
     engine: Engine
+    attempts: Attempts = field(default_factory=Attempts)
+    refusals: Refusals = field(default_factory=Refusals)
     derivation: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     listing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    scraping: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class State(TypedDict):

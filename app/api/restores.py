@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, Response
+from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import guarded_router
@@ -13,7 +13,8 @@ from app.api.choice import Name, check_restore_choice
 from app.api.passphrases import Passphrase, lock, unlock
 from app.api.problems import problems
 from app.api.resources import Given
-from app.api.submission import LOCATION, Accepted, new_job, submit
+from app.api.submission import LOCATION, REFUSALS, Accepted, Submitting
+from app.api.webhook_fields import Webhook
 from app.cell.files import check_cell_root
 from app.errors import Code, InputError
 from app.jobs.keys import pack_keys
@@ -67,6 +68,7 @@ class RestoreRequest(BaseModel):
         Literal["builtin", "hook", "off"] | None,
         Field(description="Who makes Caddyfile, Corefile and routing rules anew; left out: as the service is set up."),
     ] = None
+    webhook: Annotated[Webhook | None, Field(description="Who is told of the end.")] = None
 
 
 @router.post(
@@ -96,8 +98,7 @@ class RestoreRequest(BaseModel):
             Code.ARCHIVE_TOO_NEW,
             Code.ARCHIVE_HOSTILE,
             Code.RESTORE_RUNNING,
-            Code.QUEUE_FULL,
-            Code.REDIS_UNAVAILABLE,
+            *REFUSALS,
             Code.FILE_UNREADABLE,
             Code.INTERNAL,
         ),
@@ -105,16 +106,18 @@ class RestoreRequest(BaseModel):
 )
 async def restore_backup(
     given: Given,
-    response: Response,
+    submitting: Submitting,
     backup_id: BackupId,
     wanted: Annotated[RestoreRequest, Body(default_factory=RestoreRequest)],
 ) -> Accepted:
     """Queue a restore."""
+    if (before := await submitting.made_before()) is not None:
+        return before
     # the folder first: where it is away, so are the archives in it
     await asyncio.to_thread(_check_folder, given.settings.cell_root)
     entry = await find(given, backup_id)
     check_restore_choice(given.layout, entry, wanted.components, wanted.services)
-    request: dict[str, Any] = wanted.model_dump(exclude={"passphrase"}) | {"safety_envelope": None}
+    request: dict[str, Any] = wanted.model_dump(exclude={"passphrase", "webhook"}) | {"safety_envelope": None}
     secret = None
     data_key = await unlock(given, entry, wanted.passphrase)
     if data_key is not None and wanted.passphrase is not None:
@@ -123,8 +126,9 @@ async def restore_backup(
             envelope, safety_key = await lock(given, wanted.passphrase)
             request["safety_envelope"] = envelope.to_line()
         secret = pack_keys(data_key, safety_key)
-    job = new_job(JobKind.RESTORE, entry.backup_id, request)
-    return await submit(given, job, secret, response, sole=not wanted.dry_run)
+    return await submitting.submit(
+        JobKind.RESTORE, entry.backup_id, request, secret=secret, webhook=wanted.webhook, sole=not wanted.dry_run
+    )
 
 
 def _check_folder(root: Path) -> None:

@@ -1,5 +1,6 @@
-"""How a job gets into the queue: its secret sealed, its record written, then queued, or none of it."""
+"""How a job gets into the queue: its secrets sealed, its record written, then queued; and once only for one key."""
 
+import logging
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,13 +8,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.auth import Asking
+from app.api.idempotency import IdempotencyKey, idempotency_of
 from app.api.problems import EXAMPLE_JOB_ID
-from app.api.resources import Resources
-from app.errors import BackupError
-from app.jobs.records import Job, JobFault, JobKind, JobState
+from app.api.resources import Given, Resources
+from app.api.webhook_fields import Webhook, drop_webhook, seal_webhook
+from app.errors import Code, UnavailableError
+from app.jobs.records import Idempotency, Job, JobKind, JobState
+
+log = logging.getLogger(__name__)
+# what every request that makes a job may be refused for
+REFUSALS = (Code.IDEMPOTENCY_CONFLICT, Code.INVALID_WEBHOOK, Code.QUEUE_FULL, Code.REDIS_UNAVAILABLE)
 
 
 class Accepted(BaseModel):
@@ -31,7 +39,7 @@ class Accepted(BaseModel):
 
     job_id: str
     backup_id: Annotated[str, Field(description="The archive the job will write or read.")]
-    status_url: Annotated[str, Field(description="Poll this address.")]
+    status_url: Annotated[str, Field(description="Poll this address, or follow its `/events`.")]
 
 
 LOCATION = {
@@ -39,7 +47,76 @@ LOCATION = {
 }
 
 
-def new_job(kind: JobKind, backup_id: str, request: dict[str, Any]) -> Job:
+class Submission:
+    """Make at most one job of a request, and answer where to follow it."""
+
+    def __init__(self, given: Resources, request: Request, response: Response, key: str | None, asked_by: str) -> None:
+        self._given = given
+        self._request = request
+        self._response = response
+        self._key = key
+        self._asked_by = asked_by
+        self._idempotency: Idempotency | None = None
+
+    async def made_before(self) -> Accepted | None:
+        """Give the answer that this request had before, if it had one; raise InputError IDEMPOTENCY_CONFLICT.
+
+        Comes first: nothing of what a request asks for has to be there any more when it is sent again.
+        """
+        self._idempotency = await idempotency_of(self._given, self._request, self._key, self._asked_by)
+        if self._idempotency is None:
+            return None
+        job = await self._given.jobs.store.made_before(self._idempotency)
+        return None if job is None else self._accepted(job)
+
+    async def submit(
+        self,
+        kind: JobKind,
+        backup_id: str,
+        request: dict[str, Any],
+        *,
+        secret: bytes | None,
+        webhook: Webhook | None,
+        sole: bool = False,
+    ) -> Accepted:
+        """Queue a job and say where to follow it; of two such requests with one key only one makes a job.
+
+        Raises InputError INVALID_WEBHOOK, QUEUE_FULL or IDEMPOTENCY_CONFLICT, and RESTORE_RUNNING for a job that is
+        `sole` but has another one before it.
+        """
+        job = new_job(kind, backup_id, request, asked_by=self._asked_by)
+        most = self._given.settings.max_queued_jobs
+        async with _sealed(self._given, job, secret, webhook) as complete:
+            made = await self._given.jobs.store.create(
+                complete, max_queued=most, sole=sole, idempotency=self._idempotency
+            )
+        if made.job_id == job.job_id:
+            await self._enqueue(made)
+        return self._accepted(made)
+
+    async def _enqueue(self, job: Job) -> None:
+        try:
+            await self._given.jobs.queue.enqueue(job)
+        except UnavailableError as error:
+            # the record is durable and says `queued`: the watch puts it into the queue, so the client is told the truth
+            log.warning("job %s waits to be put into the queue: %s", job.job_id, error.message)
+
+    def _accepted(self, job: Job) -> Accepted:
+        status_url = f"/api/jobs/{job.job_id}"
+        self._response.headers["Location"] = status_url
+        return Accepted(job_id=job.job_id, backup_id=job.backup_id, status_url=status_url)
+
+
+def _submission(
+    given: Given, request: Request, response: Response, asked_by: Asking, key: IdempotencyKey = None
+) -> Submission:
+    return Submission(given, request, response, key, asked_by)
+
+
+Submitting = Annotated[Submission, Depends(_submission)]
+
+
+def new_job(kind: JobKind, backup_id: str, request: dict[str, Any], *, asked_by: str | None = None) -> Job:
     """Make the record of a job that has not begun."""
     return Job(
         job_id=uuid.uuid4().hex,
@@ -48,42 +125,24 @@ def new_job(kind: JobKind, backup_id: str, request: dict[str, Any]) -> Job:
         created_at=datetime.now(UTC),
         backup_id=backup_id,
         request=request,
+        asked_by=asked_by,
     )
 
 
-async def submit(
-    given: Resources, job: Job, secret: bytes | None, response: Response, *, sole: bool = False
-) -> Accepted:
-    """Queue the job and say where to follow it; what fails on the way leaves neither a secret nor a waiting record.
+@asynccontextmanager
+async def _sealed(given: Resources, job: Job, secret: bytes | None, webhook: Webhook | None) -> AsyncIterator[Job]:
+    """Keep secrets from before the record is there, and give the record; what the block makes no record of is dropped.
 
-    Raises InputError QUEUE_FULL, and RESTORE_RUNNING for a job that is `sole` but has another one before it.
+    It is looked up, because a record whose answer was lost on its way has been written all the same.
     """
-    async with _sealed(given, job, secret), _recorded(given, job, sole=sole):
-        await given.jobs.queue.enqueue(job)
-    status_url = f"/api/jobs/{job.job_id}"
-    response.headers["Location"] = status_url
-    return Accepted(job_id=job.job_id, backup_id=job.backup_id, status_url=status_url)
-
-
-@asynccontextmanager
-async def _sealed(given: Resources, job: Job, secret: bytes | None) -> AsyncIterator[None]:
-    if secret is None:
-        yield
-        return
     try:
-        await given.jobs.secrets.seal(job.job_id, secret)
-        yield
-    except BaseException:
-        await given.jobs.secrets.drop(job.job_id)
-        raise
-
-
-@asynccontextmanager
-async def _recorded(given: Resources, job: Job, *, sole: bool) -> AsyncIterator[None]:
-    await given.jobs.store.create(job, max_queued=given.settings.max_queued_jobs, sole=sole)
-    try:
-        yield
-    except BackupError as error:
-        fault = JobFault(error.code, error.message, error.hint)
-        await given.jobs.store.update(replace(job, state=JobState.FAILED, error=fault, finished_at=datetime.now(UTC)))
-        raise
+        if webhook is not None:
+            origin = await seal_webhook(given, job.job_id, webhook)
+            job = replace(job, request=job.request | {"webhook": origin})
+        if secret is not None:
+            await given.jobs.secrets.seal(job.job_id, secret)
+        yield job
+    finally:
+        if (secret or webhook) and await given.jobs.store.get(job.job_id) is None:
+            await given.jobs.secrets.drop(job.job_id)
+            await drop_webhook(given, job.job_id)

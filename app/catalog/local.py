@@ -107,9 +107,20 @@ class LocalStore:
             if not self._directory.is_dir():
                 return []
             left = [path for path in self._directory.iterdir() if _OWN_PARTIAL.fullmatch(path.name)]
+            # the sidecar of an archive that never came goes first: until then the partial file says whose it is
+            left = [*(path for one in left if (path := self._early_sidecar(one.name)) is not None), *left]
             for path in left:
                 path.unlink(missing_ok=True)
         return sorted(path.name for path in left)
+
+    def _early_sidecar(self, partial: str) -> Path | None:
+        """Give the sidecar that the writer of a partial archive left before the archive got its name, if it did."""
+        told = split_file_name(partial.removeprefix(".").removesuffix(_PARTIAL))
+        if told is None:
+            return None
+        sidecar = self._sidecar(told[0])
+        seen = [self._directory / file_name(told[0], encrypted=encrypted) for encrypted in (False, True)]
+        return sidecar if sidecar.exists() and not any(path.exists() for path in seen) else None
 
     def _sidecar(self, backup_id: str) -> Path:
         return self._directory / (backup_id + SIDECAR)

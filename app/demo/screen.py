@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from app.api.catalog import BackupModel
-from app.api.jobs import JobModel
+from app.api.jobs import JobDocument
 from app.api.parts import PartModel
 
 _TAIL_LINES = 20
@@ -28,7 +28,7 @@ class Screen:
         _print(self._console, line)
 
     @contextmanager
-    def following(self, title: str) -> Iterator[Callable[[JobModel], None]]:
+    def following(self, title: str) -> Iterator[Callable[[JobDocument], None]]:
         """Give what shows a job: a bar on a terminal, a line for each stage elsewhere."""
         if not self._console.is_interactive:
             yield _StageLines(self.say, title)
@@ -42,7 +42,7 @@ class Screen:
         with Progress(*columns, console=self._console) as progress:
             task = progress.add_task(title, total=100, size="", rate="", stage="")
 
-            def show(job: JobModel) -> None:
+            def show(job: JobDocument) -> None:
                 at = job.progress
                 progress.update(
                     task, completed=at.percent, size=decimal(at.bytes_done), rate=_rate(job), stage=_stage(job)
@@ -86,7 +86,7 @@ class _StageLines:
         self._title = title
         self._last = ""
 
-    def __call__(self, job: JobModel) -> None:
+    def __call__(self, job: JobDocument) -> None:
         stage = _stage(job)
         if stage != self._last:
             self._last = stage
@@ -98,9 +98,9 @@ def label(part: PartModel) -> str:
     return part.name if part.service is None else f"{part.service}/{part.name}"
 
 
-def _stage(job: JobModel) -> str:
+def _stage(job: JobDocument) -> str:
     return job.state if job.state.ended else job.stage or job.state
 
 
-def _rate(job: JobModel) -> str:
+def _rate(job: JobDocument) -> str:
     return f"{decimal(int(job.progress.rate))}/s" if job.progress.rate else ""

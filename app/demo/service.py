@@ -16,9 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import app
-from app.api.auth import TOKEN_FILE
 from app.api.catalog import BackupModel
-from app.api.jobs import JobModel
+from app.api.jobs import JobDocument
 from app.errors import Code, InputError, UnavailableError
 from app.jobs.embedded import die_with_parent
 
@@ -59,7 +58,7 @@ def running_service(place: Place, *, with_engine: bool) -> Iterator["Client"]:
         )
     try:
         address = _address(process)
-        yield Client(address, (place.state / TOKEN_FILE).read_text(encoding="ascii").strip())
+        yield Client(address, (place.state / "api-token").read_text(encoding="ascii").strip())
     finally:
         _stop(process)
 
@@ -115,11 +114,11 @@ class Client:
         job_id: str = json.loads(self._send("POST", path, json.dumps(body)))["job_id"]
         return job_id
 
-    def wait(self, job_id: str, show: Callable[[JobModel], None]) -> JobModel:
+    def wait(self, job_id: str, show: Callable[[JobDocument], None]) -> JobDocument:
         """Poll a job until it has ended, showing how far it is; raise UnavailableError where it never ends."""
         deadline = time.monotonic() + _JOB_LIMIT
         while time.monotonic() < deadline:
-            job = JobModel.model_validate_json(self._send("GET", f"/api/jobs/{job_id}"))
+            job = JobDocument.model_validate_json(self._send("GET", f"/api/jobs/{job_id}"))
             show(job)
             if job.state.ended:
                 return job

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from app.api.catalog import BackupModel
-from app.api.jobs import JobModel
+from app.api.jobs import JobDocument
 from app.api.parts import PartModel
 from app.cell.manifests import Volume
 from app.cell.sample import make_sample_cell
@@ -159,7 +159,7 @@ def _lose_and_restore(screen: Screen, client: Client, entry: BackupModel, passph
     screen.say(f"   of a cell that may run on this host. What a real restore says in the end: {result.get('next')}\n")
 
 
-def check_succeeded(job: JobModel) -> None:
+def check_succeeded(job: JobDocument) -> None:
     """Raise JobError where a job did not end as it should: nothing in a sample cell may fail."""
     if job.error is not None:
         raise JobError(Code(job.error.code), f"The {job.kind} failed: {job.error.message}", hint=job.error.hint)

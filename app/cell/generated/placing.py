@@ -1,7 +1,6 @@
 """Puts a generated file in its place: whole or not at all, with the owner and mode of the file that was there."""
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,7 +37,7 @@ def keep(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with _written(descriptor, data) as temporary:
+        with _written(descriptor, path.name, data) as temporary:
             os.replace(temporary, path.name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
         os.fsync(descriptor)
     finally:
@@ -81,15 +80,22 @@ def _swap(folder: int, name: str, data: bytes) -> None:
         mode = stat.S_IMODE(old.st_mode)
     except FileNotFoundError:
         old, mode = os.fstat(folder), 0o644
-    with _written(folder, data, old, mode) as temporary:
+    with _written(folder, name, data, old, mode) as temporary:
         os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     os.fsync(folder)
 
 
 @contextmanager
-def _written(folder: int, data: bytes, owner: os.stat_result | None = None, mode: int = 0o600) -> Iterator[str]:
-    """Write a temporary file, durably; it is gone after the block unless it was renamed."""
-    temporary = f".cell-backup-{secrets.token_hex(8)}"
+def _written(
+    folder: int, name: str, data: bytes, owner: os.stat_result | None = None, mode: int = 0o600
+) -> Iterator[str]:
+    """Write a temporary file, durably; it is gone after the block unless it was renamed.
+
+    Its name is always the same, as one process at a time works on a cell: the next one removes what a dead one left.
+    """
+    temporary = f".cell-backup-{name}"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=folder)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:

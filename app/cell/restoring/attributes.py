@@ -93,13 +93,19 @@ def set_folder(folder: int, wanted: Attributes) -> bool:
     allowed = (now.st_uid, now.st_gid) == (wanted.uid, wanted.gid) or give_to(folder, wanted)
     try:
         refused = set_xattrs(folder, wanted.xattrs)
-        if os.fstat(folder).st_mode & 0o7777 != wanted.mode:
-            os.fchmod(folder, wanted.mode)
+        allowed = set_mode(folder, wanted.mode) and allowed
         if wanted.mtime is not None and os.fstat(folder).st_mtime_ns != wanted.mtime:
             os.utime(folder, ns=(now.st_atime_ns, wanted.mtime))
     except PermissionError:  # the folder is another user's, and this service does not run as root
         return False
     return allowed and not refused
+
+
+def set_mode(file: int, mode: int) -> bool:
+    """Set the mode of an open file; tell whether it has it: the kernel drops a setgid bit without a word (chmod(2))."""
+    if os.fstat(file).st_mode & 0o7777 != mode:
+        os.fchmod(file, mode)
+    return os.fstat(file).st_mode & 0o7777 == mode
 
 
 def give_to(file: int, wanted: Attributes) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.cell.documents import printable, reason
-from app.cell.restoring.attributes import Attributes, give_to, set_xattrs
+from app.cell.restoring.attributes import Attributes, give_to, set_mode, set_xattrs
 from app.errors import Code, JobError
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,7 +44,7 @@ class StagedFile:
             os.ftruncate(self._file, size)
         owned = _is_owned(self._file, wanted) or give_to(self._file, wanted)
         refused = set_xattrs(self._file, wanted.xattrs)  # also where none are wanted: ACLs are inherited
-        os.fchmod(self._file, wanted.mode if owned else wanted.mode & ~SET_ID)
+        owned = set_mode(self._file, wanted.mode if owned else wanted.mode & ~SET_ID) and owned
         if wanted.mtime is not None:
             os.utime(self._file, ns=(wanted.mtime, wanted.mtime))
         self.close()
