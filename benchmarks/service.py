@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,7 +44,7 @@ class Service:
         self.address = address
         self.pids = pids
         self.archives = archives
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self.headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def back_up(self, service_id: str, *, passphrase: str | None) -> Run:
         """Back up the cell with this service's volume, wait for the end, check it, and delete the archive."""
@@ -100,13 +100,13 @@ class Service:
 
     def _is_ready(self) -> bool:
         connection = HTTPConnection(urlsplit(self.address).netloc, timeout=60)
-        connection.request("GET", "/ready", headers=self._headers)
+        connection.request("GET", "/ready", headers=self.headers)
         status = connection.getresponse().status
         connection.close()
         return status == 200
 
     def _call(self, connection: HTTPConnection, method: str, path: str, body: Any = None) -> Any:
-        connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+        connection.request(method, path, None if body is None else json.dumps(body), self.headers)
         answer = connection.getresponse()
         content = answer.read()
         if answer.status >= 400:
@@ -125,14 +125,16 @@ def service_id(container: Container, volume: Volume) -> str:
 
 
 @contextmanager
-def running_service(folder: Path, containers: list[Container], volumes: list[Volume]) -> Iterator[Service]:
+def running_service(
+    folder: Path, containers: list[Container], volumes: list[Volume], **settings: object
+) -> Iterator[Service]:
     """Run API and worker, with a server of their own, over a sample cell whose services have these volumes."""
     make_sample_cell(folder / "cell")
     for container in containers:
         for volume in volumes:
             _install(folder / "cell", container, volume)
     log = folder / "service.log"
-    process = _start(folder, log)
+    process = _start(folder, log, settings)
     try:
         address = _address(process, log)
         token = (folder / "state" / "api-token").read_text().strip()
@@ -143,7 +145,7 @@ def running_service(folder: Path, containers: list[Container], volumes: list[Vol
         _stop(process)
 
 
-def _start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
+def _start(folder: Path, log: Path, settings: Mapping[str, object]) -> subprocess.Popen[bytes]:
     given = {
         "CELL_BACKUP_CELL_ROOT": str(folder / "cell"),
         "CELL_BACKUP_BACKUP_DIR": str(folder / "backups"),
@@ -152,6 +154,7 @@ def _start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
         "CELL_BACKUP_LOG_LEVEL": "WARNING",
         "CELL_BACKUP_REGENERATE": "off",  # cell-caddy and the like of this host are another cell's
         "PYTHONPATH": str(_PROJECT),
+        **{f"CELL_BACKUP_{name.upper()}": str(value) for name, value in settings.items()},
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CELL_BACKUP_")}
     with log.open("wb") as output:
