@@ -15,9 +15,11 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from app.api.attempts import Attempts
 from app.api.resources import Resources
 from app.archive.encryption import EncryptingSink
 from app.archive.envelope import new_envelope
+from app.audit import AuditLog
 from app.catalog.base import Entry
 from app.catalog.local import LocalStore
 from app.cell.layout import load_layout
@@ -26,6 +28,7 @@ from app.errors import Code, PartError
 from app.jobs.rooms import MemoryJobs
 from app.main import create_app
 from app.settings import Settings
+from app.tokens import Tokens
 
 TOKEN = "a-token-of-the-tests"
 PASSPHRASE = "correct horse battery staple"
@@ -97,11 +100,17 @@ def store(settings: Settings) -> LocalStore:
     return LocalStore(settings.archives_dir)
 
 
+async def at_once(_: float) -> None:
+    """Wait no time."""
+
+
 @pytest.fixture
 def resources(settings: Settings, jobs: MemoryJobs, engine: FewWordsEngine, store: LocalStore) -> Resources:
     return Resources(
         settings=settings,
-        token=TOKEN,
+        tokens=Tokens(settings.state_dir, configured=TOKEN),
+        audit=AuditLog(settings.state_dir),
+        attempts=Attempts(sleep=at_once),
         layout=load_layout(None),
         jobs=jobs.as_jobs(),
         store=store,

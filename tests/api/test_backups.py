@@ -9,14 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.api.resources import Resources
 from app.archive.envelope import parse_envelope
 from app.errors import Code, UnavailableError
 from app.jobs.records import Job, JobKind, JobState
 from app.jobs.rooms import MemoryJobs
-from app.main import create_app
+from app.jobs.webhook_keys import unpack_webhook, webhook_id
 from app.settings import Settings
-from tests.api.conftest import PASSPHRASE, TOKEN, FewWordsEngine, assert_nothing_queued, assert_problem, client_of
+from tests.api.conftest import PASSPHRASE, FewWordsEngine, assert_nothing_queued, assert_problem
 
 BACKUP = "/api/config/backup"
 
@@ -219,19 +218,65 @@ async def test_a_full_queue_refuses_and_forgets_the_secret(
     assert len(jobs.queue.enqueued) == settings.max_queued_jobs
 
 
-async def test_a_queue_that_fails_leaves_a_failed_record_and_no_secret(
-    resources: Resources, jobs: MemoryJobs, monkeypatch: pytest.MonkeyPatch
+async def test_a_queue_that_fails_leaves_a_job_that_waits_for_it(
+    client: httpx2.AsyncClient, jobs: MemoryJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(_: Job) -> None:
         raise UnavailableError(Code.REDIS_UNAVAILABLE, "Redis went away.")
 
     monkeypatch.setattr(jobs.queue, "enqueue", refuse)
-    async with client_of(
-        create_app(resources.settings, resources=resources), Authorization=f"Bearer {TOKEN}"
-    ) as client:
-        assert_problem(await client.post(BACKUP, json={"passphrase": PASSPHRASE}), 503, Code.REDIS_UNAVAILABLE)
+    response = await client.post(BACKUP, json={"passphrase": PASSPHRASE})
+    assert response.status_code == 202, response.text
     [job], _ = await jobs.store.page(limit=10)
-    assert job.state is JobState.FAILED
-    assert job.error is not None
-    assert job.error.code == Code.REDIS_UNAVAILABLE
+    assert (job.job_id, job.state) == (response.json()["job_id"], JobState.QUEUED)
+    assert list(jobs.secrets._secrets) == [job.job_id]
+
+
+WEBHOOK = {"url": "https://hooks.example/secret-path", "secret": "a secret of more than 24 bytes"}
+
+
+async def test_a_webhook_is_sealed_and_only_its_origin_is_in_the_record(
+    client: httpx2.AsyncClient, jobs: MemoryJobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    response = await client.post(BACKUP, json={"webhook": WEBHOOK})
+    assert response.status_code == 202, response.text
+    job = await only_job(jobs)
+    assert job.request["webhook"] == "https://hooks.example"
+    sealed = await jobs.secrets.open(webhook_id(job.job_id))
+    assert unpack_webhook(sealed) == (WEBHOOK["url"], WEBHOOK["secret"])
+    shown = (await client.get(response.headers["location"])).text
+    for text in (repr(job), shown, caplog.text):
+        assert "secret-path" not in text
+        assert WEBHOOK["secret"] not in text
+
+
+BAD_WEBHOOKS = {
+    "not https": ({**WEBHOOK, "url": "http://hooks.example/"}, Code.INVALID_WEBHOOK),
+    "a private address": ({**WEBHOOK, "url": "http://127.0.0.1/"}, Code.INVALID_WEBHOOK),
+    "no secret": ({"url": WEBHOOK["url"]}, Code.INVALID_WEBHOOK),
+    "a short secret": ({**WEBHOOK, "secret": "short"}, Code.INVALID_WEBHOOK),
+    "no url": ({"secret": WEBHOOK["secret"]}, Code.INVALID_REQUEST),
+    "more than that": ({**WEBHOOK, "headers": {}}, Code.INVALID_REQUEST),
+    "a text": (WEBHOOK["url"], Code.INVALID_REQUEST),
+}
+
+
+@pytest.mark.parametrize(("webhook", "code"), BAD_WEBHOOKS.values(), ids=BAD_WEBHOOKS)
+async def test_a_bad_webhook_is_refused_and_nothing_is_queued(
+    client: httpx2.AsyncClient, jobs: MemoryJobs, webhook: Any, code: Code
+) -> None:
+    response = await client.post(BACKUP, json={"passphrase": PASSPHRASE, "webhook": webhook})
+    assert_problem(response, 422, code)
+    assert WEBHOOK["secret"] not in response.text
+    await assert_nothing_queued(jobs)
+
+
+async def test_what_is_refused_leaves_no_webhook(
+    client: httpx2.AsyncClient, jobs: MemoryJobs, settings: Settings
+) -> None:
+    for _ in range(settings.max_queued_jobs):
+        await client.post(BACKUP)
+    body = {"passphrase": PASSPHRASE, "webhook": WEBHOOK}
+    assert_problem(await client.post(BACKUP, json=body), 429, Code.QUEUE_FULL)
     assert jobs.secrets._secrets == {}

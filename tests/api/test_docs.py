@@ -1,5 +1,6 @@
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -9,7 +10,10 @@ from fastapi import FastAPI
 
 from app.api.job_examples import JOB_EXAMPLES
 from app.api.jobs import JobModel
+from app.api.resources import Resources
 from app.errors import MEANINGS, Code
+from app.main import create_app
+from tests.api.conftest import assert_problem, client_of
 
 LOADED = re.compile(r"""(?:src|href)\s*=\s*["']([^"']+)["']""")
 
@@ -50,6 +54,14 @@ async def test_the_start_page_leads_to_the_documentation(stranger: httpx2.AsyncC
     assert response.status_code == 200
 
 
+async def test_without_documentation_nothing_of_it_is_there(resources: Resources) -> None:
+    settings = resources.settings.model_copy(update={"docs": False})
+    async with client_of(create_app(settings, resources=replace(resources, settings=settings))) as stranger:
+        for path in ("/", "/docs", "/openapi.json", "/assets/docs.js"):
+            assert_problem(await stranger.get(path), 404, Code.NOT_FOUND)
+        assert (await stranger.get("/health")).status_code == 200
+
+
 def test_operations_keep_their_names(app: FastAPI) -> None:
     assert {operation["operationId"]: name for name, operation in operations(app)} == {
         "health": "get /health",
@@ -66,6 +78,16 @@ def test_operations_keep_their_names(app: FastAPI) -> None:
         "list_jobs": "get /api/jobs",
         "get_job": "get /api/jobs/{job_id}",
         "cancel_job": "post /api/jobs/{job_id}/cancel",
+        "follow_job": "get /api/jobs/{job_id}/events",
+        "metrics": "get /metrics",
+        "list_webhooks": "get /api/jobs/{job_id}/webhooks",
+        "redeliver_webhook": "post /api/jobs/{job_id}/webhooks/{delivery_id}/redeliver",
+        "try_webhook": "post /api/webhooks/test",
+        "list_tokens": "get /api/tokens",
+        "make_token": "post /api/tokens",
+        "rotate_token": "post /api/tokens/{name}/rotate",
+        "remove_token": "delete /api/tokens/{name}",
+        "read_audit": "get /api/audit",
     }
 
 

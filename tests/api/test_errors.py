@@ -1,19 +1,47 @@
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
+from typing_extensions import override
 
 from app.catalog.base import Entry
 from app.catalog.local import LocalStore
 from app.errors import Code
 from app.jobs.rooms import MemoryJobs
+from app.logs import Hiding, TextLines
 from tests.api.conftest import PASSPHRASE, PLAIN, TOKEN, assert_nothing_queued, assert_problem
 from tests.api.serving import served
 
 BACKUP = "/api/config/backup"
+
+
+class Lines(logging.Handler):
+    """Keep lines as they would be written, made while what they are about is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(TextLines(Hiding(())))
+        self.lines: list[str] = []
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def shown() -> Iterator[list[str]]:
+    """Give the lines of the log from INFO."""
+    root, handler = logging.getLogger(), Lines()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield handler.lines
+    root.setLevel(level)
+    root.removeHandler(handler)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +64,11 @@ async def test_a_wrong_method_is_a_problem_document(
 
 
 async def test_an_unforeseen_error_is_logged_once_under_the_id_of_the_answer(
-    client: httpx2.AsyncClient, store: LocalStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: httpx2.AsyncClient,
+    store: LocalStore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    shown: list[str],
 ) -> None:
     def break_down() -> list[Entry]:
         raise ZeroDivisionError("the inner life of the service")
@@ -48,21 +80,22 @@ async def test_an_unforeseen_error_is_logged_once_under_the_id_of_the_answer(
     request_id = response.headers["x-request-id"]
     assert document["instance"] == f"urn:uuid:{request_id}"
     [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert request_id in record.getMessage()
+    [line] = [line for line in shown if "ERROR" in line]
+    assert f"request_id={request_id}" in line
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError
 
 
 async def test_each_request_has_its_own_line_in_the_log_and_no_line_break_gets_in(
-    client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+    client: httpx2.AsyncClient, shown: list[str]
 ) -> None:
-    caplog.set_level(logging.INFO, logger="app.access")
     responses = [await client.get("/api/a%0Ab?passphrase=hunter2"), await client.get("/health")]
-    lines = [record.getMessage() for record in caplog.records if record.name == "app.access"]
+    lines = [line.partition(" app.access: ")[2] for line in shown if "app.access" in line]
     assert len(lines) == 2
     assert lines[0].startswith("GET /api/a%0Ab 404 ")
     assert lines[1].startswith("GET /health 200 ")
-    assert [line.split()[-1] for line in lines] == [response.headers["x-request-id"] for response in responses]
+    for line, response in zip(lines, responses, strict=True):
+        assert line.endswith(f" request_id={response.headers['x-request-id']}")
     assert not any("hunter2" in line or TOKEN in line for line in lines)
 
 
@@ -85,6 +118,10 @@ async def test_every_answer_keeps_browsers_in_check(client: httpx2.AsyncClient, 
     assert headers["referrer-policy"] == "no-referrer"
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["cache-control"] == "no-store"
+    assert "camera=()" in headers["permissions-policy"]
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert "strict-transport-security" not in headers
 
 
 async def test_over_a_real_connection_a_body_of_10_megabytes_is_answered(app: FastAPI, jobs: MemoryJobs) -> None:

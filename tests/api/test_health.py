@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,7 @@ import httpx2
 import pytest
 
 from app import __version__
+from app.api import health
 from app.errors import Code, UnavailableError
 from app.jobs.rooms import MemoryJobs
 from tests.api.conftest import FewWordsEngine
@@ -49,6 +51,19 @@ async def test_without_redis_it_is_not_ready(
 
     monkeypatch.setattr(jobs.secrets, "ping", refuse)
     assert not (await checks(client, 503))["redis"]["ok"]
+
+
+async def test_a_redis_that_hangs_is_told_before_a_monitor_has_no_more_patience(
+    client: httpx2.AsyncClient, jobs: MemoryJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(jobs.secrets, "ping", hang)
+    monkeypatch.setattr(health, "_PATIENCE", 1.0)
+    async with asyncio.timeout(20):
+        found = await checks(client, 503)
+    assert [name for name in found if not found[name]["ok"]] == ["redis"]
 
 
 async def test_without_a_cell_it_is_not_ready(client: httpx2.AsyncClient, cell: Path) -> None:

@@ -17,6 +17,7 @@ from app.errors import Code, UnavailableError
 from app.jobs.keys import unpack_keys
 from app.jobs.records import Job, JobKind, JobState
 from app.jobs.rooms import MemoryJobs
+from app.jobs.webhook_keys import webhook_id
 from app.main import create_app
 from app.settings import Settings
 from tests.api.conftest import (
@@ -201,7 +202,7 @@ BAD_BODIES = {
     "damaged unknown": ({"damaged": True}, Code.INVALID_REQUEST),
     "regenerate unknown": ({"regenerate": "on"}, Code.INVALID_REQUEST),
     "misspelt field": ({"dryrun": True}, Code.INVALID_REQUEST),
-    "webhook": ({"webhook": {"url": "http://example.invalid"}}, Code.INVALID_REQUEST),
+    "webhook": ({"webhook": {"url": "http://example.invalid"}}, Code.INVALID_WEBHOOK),
     "a list": ([SECRET], Code.INVALID_REQUEST),
     "null": (None, Code.INVALID_REQUEST),
 }
@@ -385,7 +386,7 @@ async def test_after_a_restore_that_was_cancelled_another_one_is_queued(
 
 
 @pytest.mark.usefixtures("encrypted")
-async def test_a_queue_that_fails_leaves_no_secret_and_nothing_in_the_way(
+async def test_a_queue_that_fails_leaves_a_restore_that_waits_for_it(
     client: httpx2.AsyncClient, jobs: MemoryJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(_: Job) -> None:
@@ -394,9 +395,23 @@ async def test_a_queue_that_fails_leaves_no_secret_and_nothing_in_the_way(
     body = {"passphrase": PASSPHRASE}
     with monkeypatch.context() as patch:
         patch.setattr(jobs.queue, "enqueue", refuse)
-        assert_problem(await client.post(f"{RESTORE}/{ENCRYPTED}", json=body), 503, Code.REDIS_UNAVAILABLE)
-    assert jobs.secrets._secrets == {}
-    assert (await client.post(f"{RESTORE}/{ENCRYPTED}", json=body)).status_code == 202
+        job_id = (await client.post(f"{RESTORE}/{ENCRYPTED}", json=body)).json()["job_id"]
+    assert list(jobs.secrets._secrets) == [job_id]
+    document = assert_problem(await client.post(f"{RESTORE}/{ENCRYPTED}", json=body), 409, Code.RESTORE_RUNNING)
+    assert document["job_id"] == job_id
+
+
+@pytest.mark.usefixtures("encrypted")
+async def test_a_webhook_is_sealed_beside_the_keys(client: httpx2.AsyncClient, jobs: MemoryJobs) -> None:
+    webhook = {"url": "https://hooks.example/secret-path", "secret": "a secret of more than 24 bytes"}
+    body = {"passphrase": PASSPHRASE, "webhook": webhook}
+    for address in (f"{RESTORE}/{ENCRYPTED}", f"/api/config/backups/{ENCRYPTED}/verify"):
+        job_id = (await client.post(address, json=body)).json()["job_id"]
+        job = await jobs.store.get(job_id)
+        assert job is not None
+        assert job.request["webhook"] == "https://hooks.example"
+        assert "secret-path" not in repr(job)
+        assert {job_id, webhook_id(job_id)} <= set(jobs.secrets._secrets)
 
 
 @pytest.mark.usefixtures("plain")

@@ -1,5 +1,6 @@
 """A small cell, a real local store and a job room in memory: what every fault is injected into."""
 
+import asyncio
 import io
 import json
 import tarfile
@@ -92,6 +93,7 @@ class House:
     job_store: JobStore | None = None
     runs: list[JobRun] = field(default_factory=list)
     seal: Fernet = field(default_factory=lambda: Fernet(Fernet.generate_key()))
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def machines(self) -> dict[str, MemoryContainer]:
@@ -116,6 +118,7 @@ class House:
             engine=self.engine or self.memory_engine,
             journal=self.journal,
             seal=self.seal,
+            stopping=self.stopping,
         )
 
     def configure(self, **values: Any) -> None:

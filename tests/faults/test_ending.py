@@ -15,6 +15,7 @@ from tests.faults.proof import prove
 MAIL = tar_of({"ada/1": b"a" * 700, "ada/2": b"b" * 5000})
 STAGES = ("plan", "components", "volumes", "close", "publish")
 ENDS = ("cancel", "timeout", "lease", "shutdown")
+CODES = {"timeout": Code.JOB_TIMEOUT, "lease": Code.WORKER_LOST, "shutdown": Code.WORKER_STOPPED}
 
 
 def hold_in(house: House, stage: str) -> None:
@@ -60,7 +61,7 @@ async def test_ended(house: House, how: str, stage: str) -> None:
     if how == "cancel":
         await assert_failed(house, job, Code.CANCELLED, JobState.CANCELLED)
     else:
-        await assert_failed(house, job, Code.JOB_TIMEOUT if how == "timeout" else Code.WORKER_LOST)
+        await assert_failed(house, job, CODES[how])
     assert how == "timeout" or job.stage == stage
     if stage != "plan":
         assert house.machines["cell-mail"].state is ContainerState.RUNNING
@@ -86,7 +87,7 @@ async def test_cancelled_twice_waits_for_the_step_that_runs(house: House) -> Non
     running.cancel()
     await asyncio.sleep(0)
     running.cancel()
-    await assert_failed(house, await running, Code.WORKER_LOST)
+    await assert_failed(house, await running, Code.WORKER_STOPPED)
 
 
 async def test_cancelled_while_encrypted_leaves_no_secret(house: House) -> None:

@@ -158,7 +158,7 @@ async def test_the_record_of_a_dead_job_says_which_way_it_went(house: House) -> 
     engine = GoesAway()
     before, job = await left_between(house, engine)
     dead = replace(job, job_id="d" * 32, state=JobState.RUNNING, error=None, finished_at=None, warnings=())
-    other = replace(dead, job_id="e" * 32, kind=JobKind.BACKUP)
+    other = replace(dead, job_id="e" * 32, kind=JobKind.BACKUP, backup_id="backup-20261123-030000-00000e")
     for record in (dead, other):
         await house.jobs.store.create(replace(record, state=JobState.QUEUED), max_queued=9)
         await house.jobs.store.update(record)

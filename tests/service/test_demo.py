@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.jobs import JobModel
+from app.api.jobs import JobDocument
 from app.archive.parts import Part, PartFault, PartKind, PartOutcome, PartResult
 from app.demo.story import check_succeeded
 from app.errors import Code, JobError
@@ -253,9 +253,9 @@ def test_on_a_terminal_it_draws_a_bar_and_gives_the_cursor_back(demo: Demo) -> N
     assert screen.rfind(b"\x1b[?25h") > screen.rfind(b"\x1b[?25l") > 0
 
 
-def ended(state: JobState, *, error: JobFault | None = None, parts: tuple[PartResult, ...] = ()) -> JobModel:
+def ended(state: JobState, *, error: JobFault | None = None, parts: tuple[PartResult, ...] = ()) -> JobDocument:
     now = datetime.now(UTC)
-    return JobModel.of(Job("0" * 32, JobKind.BACKUP, state, now, "backup-1", components=parts, error=error))
+    return JobDocument.of(Job("0" * 32, JobKind.BACKUP, state, now, "backup-1", components=parts, error=error))
 
 
 def test_a_partial_backup_is_a_failure_that_names_the_volume() -> None:

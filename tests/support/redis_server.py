@@ -47,6 +47,7 @@ class RedisServer:
             "unixsocket": str(self.socket_path),
             "dir": str(self.directory),
             "appendonly": "yes" if self.aof else "no",
+            "appendfsync": "always",  # else a disk that is slow just now keeps writes in memory for two seconds
             "save": '""',
         }
         if self.password is not None:

@@ -271,7 +271,7 @@ class TestSweeping:
         left = [f".{SECOND}.tar.gz.partial", f".{FIRST}.tar.gz.age.partial", f".{FIRST}.json.ab12_x.partial"]
         for name in left:
             copy_in(directory, name)
-        assert store.sweep() == sorted(left)
+        assert store.sweep() == sorted(left)  # the sidecar of what is there stays
         assert names(directory) == sorted(kept)
         assert store.sweep() == []
 
@@ -282,6 +282,13 @@ class TestSweeping:
             assert len(names(directory)) == 2
             assert len(store.sweep()) == 2
             assert names(directory) == []
+
+    def test_a_writer_that_died_just_before_its_archive_was_visible(self, store: LocalStore, directory: Path) -> None:
+        put(store, entry_of())
+        left = [f".{FIRST}.tar.gz.partial", f"{FIRST}.json"]
+        (directory / f"{FIRST}.tar.gz").rename(directory / left[0])
+        assert store.sweep() == left
+        assert names(directory) == []
 
     def test_no_directory_is_nothing_to_sweep(self, store: LocalStore, directory: Path) -> None:
         assert store.sweep() == []

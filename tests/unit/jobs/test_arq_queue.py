@@ -1,17 +1,21 @@
 import asyncio
 import json
 import logging
+import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from arq.worker import Worker, func
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError, WatchError
 
 from app.errors import Code, UnavailableError
 from app.jobs.address import parse_redis_url
 from app.jobs.arq_queue import ArqQueue, queue_name
-from app.jobs.arq_worker import close_worker, worker_settings
+from app.jobs.arq_worker import SteadyWorker, close_worker, worker_settings
 from app.jobs.connection import RedisLink, open_link
 from app.settings import Settings
 from tests.support.redis_server import RedisServer
@@ -41,8 +45,8 @@ async def _worker(url: str, work: Work, *, namespace: str = NAMESPACE) -> AsyncI
     async def backup(ctx: dict[Any, Any], job_id: str) -> None:
         await work(ctx, job_id)
 
-    settings = worker_settings(Settings(), parse_redis_url(url), namespace=namespace, handle_signals=False)
-    worker = Worker(functions=[func(backup, name="backup")], **settings)
+    settings = worker_settings(parse_redis_url(url), namespace=namespace, handle_signals=False)
+    worker = SteadyWorker(functions=[func(backup, name="backup")], **settings)
     running = asyncio.create_task(worker.async_run())
     try:
         yield worker
@@ -120,7 +124,7 @@ async def test_a_job_that_is_cut_off_is_not_run_again(redis_url: str) -> None:
         assert await _idle(link)
 
 
-async def test_the_job_of_a_dead_worker_is_forgotten_and_not_run_again(redis_url: str) -> None:
+async def test_a_job_that_a_dead_worker_took_can_be_taken_again(redis_url: str) -> None:
     async with open_link(redis_url, patience=0) as link:
         queue = ArqQueue(link, namespace=NAMESPACE)
         await queue.enqueue(a_job(1))
@@ -131,13 +135,84 @@ async def test_the_job_of_a_dead_worker_is_forgotten_and_not_run_again(redis_url
         await link.run(lambda client: client.set("arq:in-progress:of-another-cell", b"1"))
         assert await queue.forget_orphans() == ["job-0001"]
         assert await queue.forget_orphans() == []
+        assert await queue.known() == {"job-0001", "job-0002"}
         work = Work()
         work.go_on.set()
         async with _worker(redis_url, work):
-            assert await work.begun.get() == "job-0002"
+            assert [await work.begun.get() for _ in range(2)] == ["job-0001", "job-0002"]
             await eventually_async(lambda: _idle(link), what="the queue is empty")
-        assert work.begun.empty()
+        assert await queue.known() == set()
         assert await link.run(lambda client: client.keys("arq:*")) == [b"arq:in-progress:of-another-cell"]
+
+
+async def test_a_job_that_a_worker_took_is_left_to_it_for_a_minute(redis_url: str) -> None:
+    async with open_link(redis_url, patience=0) as link, _worker(redis_url, work := Work()):
+        await ArqQueue(link, namespace=NAMESPACE).enqueue(a_job())
+        await work.begun.get()
+        assert 0 < await link.run(lambda client: client.ttl(f"arq:in-progress:{a_job().job_id}")) <= 60
+
+
+class BreakingPipelines:
+    """A client of which the next transactions break where arq expects no error."""
+
+    def __init__(self, client: Any, errors: list[Exception]) -> None:
+        self._client = client
+        self.errors = errors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def pipeline(self, **options: Any) -> Any:
+        pipe = self._client.pipeline(**options)
+        if self.errors:
+            error = self.errors.pop()
+
+            async def broken(*_: Any) -> Any:
+                raise error
+
+            pipe.watch = pipe.execute = broken
+        return pipe
+
+
+@pytest.mark.parametrize(
+    "error", [WatchError("gone"), RedisConnectionError("gone"), ResponseError("MISCONF"), OSError(5)]
+)
+async def test_no_error_of_redis_ends_the_worker_or_keeps_it_from_taking_jobs(
+    redis_url: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.arq_worker.AWAY_PAUSE", 0.01)
+    work = Work()
+    async with open_link(redis_url, patience=0) as link, _worker(redis_url, work) as worker:
+        broken: Any = BreakingPipelines(worker.pool, [error, error])
+        worker._pool = broken
+        await ArqQueue(link, namespace=NAMESPACE).enqueue(a_job(1))
+        assert await work.begun.get() == "job-0001"
+        assert broken.errors == []
+        work.go_on.set()
+        await eventually_async(lambda: _idle(link), what="the job is done")
+
+
+async def test_a_worker_that_cannot_reach_redis_ends_at_once(own_redis: RedisServer) -> None:
+    work = Work()
+    async with open_link(own_redis.url, patience=0) as link, asyncio.timeout(30), _worker(own_redis.url, work):
+        await ArqQueue(link, namespace=NAMESPACE).enqueue(a_job(1))
+        await work.begun.get()
+        own_redis.kill()
+
+
+async def test_the_worker_outlives_a_server_that_stands_still(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.connection.COMMAND_TIMEOUT", 0.3)
+    assert own_redis.process is not None
+    async with open_link(own_redis.url, patience=30) as link, _worker(own_redis.url, work := Work()):
+        own_redis.process.send_signal(signal.SIGSTOP)
+        queued = asyncio.create_task(ArqQueue(link, namespace=NAMESPACE).enqueue(a_job(1)))
+        await asyncio.wait({queued}, timeout=1)
+        assert not queued.done()
+        own_redis.process.send_signal(signal.SIGCONT)
+        assert await work.begun.get() == "job-0001"
+        await queued
 
 
 async def test_the_worker_survives_a_server_that_is_killed_and_started_again(own_redis: RedisServer) -> None:
@@ -205,3 +280,62 @@ async def test_the_log_holds_ids_and_no_password(own_redis: RedisServer, caplog:
     assert "job-0001" in caplog.text
     assert "hunter2" not in caplog.text
     assert "private words" not in caplog.text
+
+
+async def test_a_worker_that_is_told_to_end_while_it_asks_redis_ends(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As redis-py does before Python 3.12: what it waits for ends in the moment of the cancellation, which is lost."""
+    asking, answered = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def swallow(_: Worker) -> None:
+        asking.set()
+        await asyncio.wait_for(asyncio.shield(answered), 60)
+
+    async def wait(ctx: dict[Any, Any], job_id: str) -> None:
+        raise AssertionError(ctx, job_id)
+
+    monkeypatch.setattr(Worker, "_poll_iteration", swallow)
+    settings = worker_settings(parse_redis_url(redis_url), namespace=NAMESPACE, handle_signals=False)
+    worker = SteadyWorker(functions=[func(wait, name="backup")], **settings)
+    running = asyncio.create_task(worker.main())
+    await asking.wait()
+    answered.set_result(None)
+    await asyncio.sleep(0)
+    running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=5)
+    assert done
+    await close_worker(worker)
+
+
+async def test_a_job_that_was_queued_before_the_clock_was_set_back_is_queued_anew(redis_url: str) -> None:
+    async with open_link(redis_url, patience=0) as link:
+        queue = ArqQueue(link, namespace=NAMESPACE)
+        await queue.enqueue(a_job(1))
+        await queue.enqueue(a_job(2))
+        hour_later = {"job-0001": (time.time() + 3600) * 1000}
+        await link.run(lambda client: client.zadd(queue_name(NAMESPACE), hour_later))
+        assert await queue.known() == {"job-0002"}
+        await queue.enqueue(a_job(1))
+        assert await queue.known() == {"job-0001", "job-0002"}
+        work = Work()
+        work.go_on.set()
+        async with _worker(redis_url, work):
+            assert {await work.begun.get() for _ in range(2)} == {"job-0001", "job-0002"}
+            await eventually_async(lambda: _idle(link), what="both jobs are done")
+
+
+async def test_a_worker_reports_itself_after_the_clock_was_set_back(redis_url: str) -> None:
+    async with open_link(redis_url, patience=0) as link, _worker(redis_url, Work()) as worker:
+        queue = ArqQueue(link, namespace=NAMESPACE)
+        await eventually_async(lambda: _alive(queue), what="the worker reports itself")
+        worker._last_health_check += 3600
+        await link.run(lambda client: client.delete(worker.health_check_key))
+        await eventually_async(lambda: _alive(queue), what="the worker reports itself again")
+
+
+def test_a_job_that_waits_for_its_turn_is_not_cut_off() -> None:
+    """arq counts from when it took the job, which may wait for days behind jobs of another worker."""
+    address = parse_redis_url("redis://localhost")
+    settings = worker_settings(address, namespace=NAMESPACE, handle_signals=False)
+    assert settings["job_timeout"] > Settings().queue_timeout * Settings().max_queued_jobs

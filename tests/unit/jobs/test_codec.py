@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.archive.parts import Part, PartFault, PartKind, PartOutcome, PartResult
-from app.jobs.codec import decode_job, encode_job
+from app.jobs.codec import decode_delivery, decode_job, encode_delivery, encode_job
+from app.jobs.deliveries import Attempt, Delivery, DeliveryState
 from app.jobs.records import Job, JobFault, JobKind, JobState, Progress
 from tests.unit.jobs.jobs import a_job
 
@@ -82,6 +83,19 @@ JOBS = st.builds(
     cancel_requested=st.booleans(),
     worker=MAYBE_TEXT,
     fence=st.none() | st.integers(),
+    asked_by=MAYBE_TEXT,
+)
+DELIVERIES = st.builds(
+    Delivery,
+    delivery_id=TEXT,
+    job_id=TEXT,
+    target=TEXT,
+    origin=TEXT,
+    body=TEXT,
+    created_at=MOMENTS,
+    state=st.sampled_from(DeliveryState),
+    attempts=tuples(st.builds(Attempt, MOMENTS, NUMBERS, st.none() | st.integers(), MAYBE_TEXT, TEXT)),
+    next_at=st.none() | MOMENTS,
 )
 
 
@@ -92,6 +106,20 @@ def test_a_record_comes_back_as_it_was(job: Job) -> None:
     assert again == job
     assert type(again.kind) is JobKind
     assert type(again.state) is JobState
+
+
+@settings(deadline=None)
+@given(DELIVERIES)
+def test_a_webhook_comes_back_as_it_was(delivery: Delivery) -> None:
+    again = decode_delivery(encode_delivery(delivery))
+    assert again == delivery
+    assert type(again.state) is DeliveryState
+
+
+def test_a_record_of_an_earlier_version_is_read() -> None:
+    raw = json.loads(encode_job(a_job(asked_by="ops")))
+    del raw["asked_by"]
+    assert decode_job(json.dumps(raw).encode()) == a_job(asked_by=None)
 
 
 def test_times_are_written_in_utc() -> None:

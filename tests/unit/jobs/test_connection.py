@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arq.connections import create_pool
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from app.errors import Code, UnavailableError
 from app.jobs.address import parse_redis_url
-from app.jobs.connection import RedisLink, arq_settings, from_json, open_link, to_json
+from app.jobs.connection import RedisLink, arq_client, from_json, open_link, to_json
 from tests.support.redis_server import RedisServer, free_port, redis_server
 from tests.support.tls_front import make_authority, tls_front
 
@@ -19,7 +19,7 @@ ODD_PASSWORD = "p@ss/w:rd?#% +é"
 
 async def _both_ends(url: str) -> tuple[bytes, bytes]:
     """Write by our own client and read by arq's."""
-    pool = await create_pool(arq_settings(parse_redis_url(url)))
+    pool = arq_client(parse_redis_url(url))
     try:
         async with open_link(url, patience=0) as link:
             await link.run(lambda client: client.set("key", "value"))
@@ -67,15 +67,17 @@ async def test_tls_without_certificate_checks(tls: tuple[int, Path]) -> None:
 
 
 @pytest.mark.parametrize("url", ["rediss://127.0.0.1:{port}", "rediss://localhost:{port}?ssl_ca_certs={ca_file}"])
-async def test_tls_refuses_an_unknown_authority_and_a_foreign_name(tls: tuple[int, Path], url: str) -> None:
+async def test_tls_refuses_an_unknown_authority_and_a_foreign_name(
+    tls: tuple[int, Path], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = url.format(port=tls[0], ca_file=tls[1])
     async with open_link(url, patience=0) as link:
         await _is_away(link.ping())
-    settings = arq_settings(parse_redis_url(url))
-    settings.conn_retries, settings.retry, settings.retry_on_error = 0, None, None
-    settings.retry_on_timeout = False
+    monkeypatch.setattr("app.jobs.connection.ARQ_RETRIES", 0)
+    client = arq_client(parse_redis_url(url))
     with pytest.raises(RedisConnectionError):
-        await create_pool(settings)
+        await client.ping()
+    await client.aclose()
 
 
 async def test_a_wrong_password_is_told_at_once_and_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
@@ -110,6 +112,32 @@ async def test_what_redis_refuses_is_translated(redis_url: str) -> None:
         await _is_away(link.evaluate("return nonsense(", [], []))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ResponseError("MISCONF Errors writing to the AOF file"),
+        ResponseError(
+            "Error running script (call to f_0a9a51): @user_script:4: @user_script: 4: -OOM command not allowed"
+        ),
+        OutOfMemoryError(),
+        ReadOnlyError(),
+    ],
+)
+async def test_a_server_that_cannot_write_just_now_is_waited_for(redis_url: str, error: Exception) -> None:
+    """Its disk or its memory is full, or it follows another server: that passes."""
+    refusals = iter(range(2))
+
+    async def sometimes(client: Any) -> Any:
+        if next(refusals, None) is not None:
+            raise error
+        return await client.ping()
+
+    async with open_link(redis_url, patience=30) as link:
+        assert await link.run(sometimes)
+        refusals = iter(range(1000))
+        await _is_away(link.run(sometimes, patience=0))
+
+
 async def test_a_cancelled_command_leaves_the_link_usable(own_redis: RedisServer) -> None:
     async with open_link(own_redis.url, patience=0) as link:
         waiting = asyncio.create_task(_command(link, "BLPOP", "list", 0))
@@ -123,7 +151,8 @@ async def test_a_cancelled_command_leaves_the_link_usable(own_redis: RedisServer
 
 async def test_the_password_is_in_no_repr_of_what_is_made() -> None:
     url = "redis://me:hunter2@localhost/1"
-    assert "hunter2" not in repr(arq_settings(parse_redis_url(url)))
+    client = arq_client(parse_redis_url(url))
+    assert "hunter2" not in repr(client) + repr(client.connection_pool)
     async with open_link(url, patience=0) as link:
         assert "hunter2" not in repr(link) + repr(link._client) + repr(link._client.connection_pool)
 
@@ -144,3 +173,35 @@ async def _is_away(action: Awaitable[Any]) -> UnavailableError:
         await action
     assert caught.value.code is Code.REDIS_UNAVAILABLE
     return caught.value
+
+
+async def test_a_cancellation_that_is_swallowed_on_its_way_is_heeded() -> None:
+    sent = asyncio.get_running_loop().create_future()
+    async with open_link("redis://127.0.0.1:1", patience=0) as link:
+
+        async def as_redis_py_sends(_: object) -> None:
+            await asyncio.wait_for(sent, 60)
+
+        asking = asyncio.create_task(link.run(as_redis_py_sends))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        sent.set_result(None)
+        asking.cancel()
+        await asyncio.wait({asking})
+    assert asking.cancelled()
+
+
+async def test_a_loop_of_commands_ends_when_it_is_cancelled(redis_url: str) -> None:
+    async with open_link(redis_url, patience=0) as link:
+
+        async def ask_for_ever() -> None:
+            while True:
+                await link.ping()
+
+        for turns in range(200):
+            asking = asyncio.create_task(ask_for_ever())
+            for _ in range(turns % 20):
+                await asyncio.sleep(0)
+            asking.cancel()
+            async with asyncio.timeout(30):
+                await asyncio.wait({asking})

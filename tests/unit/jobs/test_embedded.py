@@ -80,7 +80,13 @@ async def test_the_server_is_private_and_durable(state: Path) -> None:
         await link.run(lambda client: client.set("key", "value"))
         config = await link.run(lambda client: client.config_get("*"))
         modes = {name: stat.S_IMODE(path.stat().st_mode) for name, path in _named(state)}
-    expected = {"port": "0", "appendonly": "yes", "save": "", "maxmemory-policy": "noeviction"}
+    expected = {
+        "port": "0",
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
     assert {name: config[name] for name in expected} == expected
     assert modes == {"": 0o700, "redis": 0o700, "redis/redis.sock": 0o700}
     async with embedded_server(state) as url:

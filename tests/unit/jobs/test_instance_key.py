@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from app.errors import Code, InputError
-from app.jobs.instance_key import load_instance_key
+from app.jobs.instance_key import digest_under_key, load_instance_key
 
 ROOT = Path(__file__).parents[3]
 
@@ -132,3 +132,11 @@ def _refused(state: Path) -> InputError:
     assert caught.value.code is Code.INVALID_SETTING
     assert str(state) in caught.value.message
     return caught.value
+
+
+def test_digests_are_the_same_again_and_differ_by_key_meaning_and_content(tmp_path: Path) -> None:
+    given = [(tmp_path / "a", "x", b"y"), (tmp_path / "b", "x", b"y"), (tmp_path / "a", "z", b"y")]
+    given += [(tmp_path / "a", "x", b""), (tmp_path / "a", "", b"x\0y")]
+    digests = [digest_under_key(*arguments) for arguments in given]
+    assert len(set(digests)) == len(given)
+    assert [digest_under_key(*arguments) for arguments in given] == digests

@@ -1,5 +1,6 @@
 """The workers' tests run in the house that the fault tests run in."""
 
 from tests.faults.conftest import house
+from tests.unit.workers.tellers import teller
 
-__all__ = ["house"]
+__all__ = ["house", "teller"]

@@ -183,18 +183,41 @@ async def test_the_secret_is_gone_afterwards(house: House, how: str) -> None:
     assert house.jobs.secrets._secrets == {}
 
 
-async def test_a_worker_that_is_shut_down_while_a_job_waits_for_the_lease_does_not_leave_it_waiting_for_ever(
-    house: House,
-) -> None:
-    await house.queue()
+async def test_a_worker_that_is_shut_down_while_a_job_waits_for_the_lease_leaves_it_waiting(house: House) -> None:
+    queued = await house.queue()
+    await house.jobs.secrets.seal(JOB_ID, b"a data key")
     async with house.jobs.leases.hold(str(house.root), "somebody else", on_lost=lambda: None):
         waiting = asyncio.create_task(house.work(never))
         await asyncio.sleep(0)
         waiting.cancel()
-        job = await waiting
-    assert job.state is JobState.FAILED
-    assert job.error is not None
-    assert job.error.code == Code.WORKER_LOST
+        assert await waiting == queued
+    assert await house.jobs.secrets.open(JOB_ID) == b"a data key"
+    assert (await house.work(well)).state is JobState.PARTIAL
+
+
+async def test_a_job_that_another_worker_began_is_not_begun_again(house: House) -> None:
+    begun = replace(await house.queue(), state=JobState.RUNNING, fence=7)
+    async with house.jobs.leases.hold(str(house.root), "somebody else", on_lost=lambda: None):
+        waiting = asyncio.create_task(house.work(never))
+        await asyncio.sleep(0)
+        await house.jobs.store.update(begun)
+    assert await waiting == begun
+
+
+async def test_the_job_of_a_dead_worker_is_ended_before_the_next_one_works(house: House) -> None:
+    dead = replace(await house.queue(), job_id="2" * 32)
+    await house.jobs.store.create(dead, max_queued=5)
+    async with house.jobs.leases.hold(str(house.root), dead.job_id, on_lost=lambda: None) as lease:
+        await house.jobs.store.update(replace(dead, state=JobState.RUNNING, fence=lease.fence))
+
+    async def work(run: JobRun) -> Ending:
+        ended = await house.record(dead.job_id)
+        assert ended.state is JobState.FAILED
+        assert ended.error is not None
+        assert ended.error.code == Code.WORKER_LOST
+        return await well(run)
+
+    assert (await house.work(work)).state is JobState.PARTIAL
 
 
 async def test_old_records_are_forgotten(house: House) -> None:
@@ -204,6 +227,8 @@ async def test_old_records_are_forgotten(house: House) -> None:
         old = replace(queued, job_id=f"old-{number}", created_at=queued.created_at - timedelta(hours=1))
         await house.jobs.store.create(old, max_queued=9)
         await house.jobs.store.update(replace(old, state=JobState.FAILED))
+        await house.jobs.store.mark_told(old.job_id)
+        await house.jobs.store.mark_told(old.job_id)
     await house.work(well)
     jobs, total = await house.jobs.store.page(limit=10)
     assert total == 2

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,17 @@ def test_a_note_replaces_an_older_one(tmp_path: Path) -> None:
 
     assert (tmp_path / "a/b").read_bytes() == b"two"
     assert [item.name for item in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_what_a_process_left_that_died_on_the_way_is_gone_after_the_next_one(
+    bare: Path, old: Path, tmp_path: Path
+) -> None:
+    dying = "import os, sys; from pathlib import Path; from app.cell.generated.placing import place"
+    dying += "; os.replace = lambda *_, **__: os._exit(7)"  # it dies just before that
+    dying += "; place(Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4]))"
+    arguments: list[str | Path] = [bare, NAME, FIRST_LINE, tmp_path / "kept"]
+    assert subprocess.run([sys.executable, "-c", dying, *arguments], check=False).returncode == 7
+
+    assert place(bare, NAME, FIRST_LINE, tmp_path / "kept")
+    assert [path.name for path in old.parent.iterdir()] == ["Caddyfile"]
+    assert [path.name for path in tmp_path.iterdir() if path != bare] == ["kept"]
