@@ -4,6 +4,8 @@
 # make serve CELL=/opt/pic     run the service
 # make backup CELL=/opt/pic    write the quick archive: no service, no Redis, no Docker
 # make bench   side by side with what one would run instead
+# make load    1 000 small jobs from 50 clients
+# make faults  kill, stop and cut the real service 200 times
 
 PYTHON ?= python3
 CELL ?= /opt/pic
@@ -13,7 +15,7 @@ READY := $(VENV)/.ready
 READY_TO_TEST := $(VENV)/.ready-to-test
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint deploy/constraints.txt
 
-.PHONY: setup demo test format serve backup bench clean
+.PHONY: setup demo test format serve backup bench load faults clean
 
 setup: $(READY)
 
@@ -49,6 +51,12 @@ backup: $(READY)
 
 bench: $(READY_TO_TEST)
 	$(BIN)/python -m benchmarks
+
+load: $(READY_TO_TEST)
+	$(BIN)/python -m benchmarks.load
+
+faults: $(READY_TO_TEST)
+	CELL_BACKUP_FAULT_RUNS=$(or $(RUNS),200) $(BIN)/python -m pytest -rA -s tests/faults/processes
 
 clean:
 	rm -rf $(VENV) build *.egg-info
