@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from app.audit import AuditEvent, AuditLog
+from app.engine.shield import see_through
 from app.errors import BackupError, UnavailableError
 from app.jobs.deliveries import Delivery
 from app.jobs.records import Job
@@ -123,13 +124,30 @@ class Aftermath:
         )
 
     async def _claim(self) -> Delivery | None:
-        return await self._tools.jobs.deliveries.claim(self._clock(), seconds=_CLAIM_SECONDS)
+        claim = asyncio.ensure_future(self._tools.jobs.deliveries.claim(self._clock(), seconds=_CLAIM_SECONDS))
+        try:
+            return await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            await see_through(self._give_back(claim))
+            raise
+
+    async def _give_back(self, claim: Awaitable[Delivery | None]) -> None:
+        """Have what was claimed be due again at once, for whoever comes next: this process ends."""
+        with suppress(UnavailableError, TimeoutError):
+            async with asyncio.timeout(_LAST_SECONDS):
+                if (delivery := await claim) is not None:
+                    await self._tools.jobs.deliveries.record(delivery)
 
     async def _attempt(self, delivery: Delivery) -> None:
         """Try once and record what came of it; what cannot be recorded comes back when its claim is over."""
         with bound(job_id=delivery.job_id):
+            attempt = asyncio.ensure_future(attempted(self._tools, delivery))
             try:
-                await self._record(await attempted(self._tools, delivery))
+                await self._record(await attempt)
+            except asyncio.CancelledError:
+                if attempt.cancelled():
+                    await see_through(self._give_back(_ready(delivery)))
+                raise
             except UnavailableError as error:
                 log.warning("webhook %s waits: %s", delivery.delivery_id, error.message)
             except Exception:
@@ -146,6 +164,10 @@ class Aftermath:
                 await asyncio.sleep(_LOOK_SECONDS)
             else:
                 return
+
+
+async def _ready(delivery: Delivery) -> Delivery:
+    return delivery
 
 
 @asynccontextmanager

@@ -138,7 +138,7 @@ CODES = {
     "cancel": Code.CANCELLED,
     "timeout": Code.JOB_TIMEOUT,
     "lease": Code.WORKER_LOST,
-    "shutdown": Code.WORKER_LOST,
+    "shutdown": Code.WORKER_STOPPED,
 }
 
 
@@ -238,7 +238,7 @@ async def test_cancelled_again_while_it_is_put_back(house: House, monkeypatch: p
         running.cancel()
         ended = await running
     assert cancelled == ["a volume", "a volume", "files"]
-    assert_put_back(house, before, ended, Code.WORKER_LOST)
+    assert_put_back(house, before, ended, Code.WORKER_STOPPED)
 
 
 # --- once it is committed, it is done

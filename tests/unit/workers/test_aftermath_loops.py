@@ -49,6 +49,19 @@ async def test_a_worker_that_ends_tells_of_the_job_that_ended_with_it(
         assert await teller.delivered()
 
 
+async def test_what_a_worker_has_in_hand_as_it_ends_is_due_again_at_once(
+    teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aftermath, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(sending, "_LIMITS", aiohttp.ClientTimeout(total=1e6))
+    async with receiver(hang, answer(204)) as taking:
+        async with telling(teller.tools):
+            await teller.end(taking)
+            await taking.came.wait()
+        assert await teller.delivered()
+    assert len({received.headers["webhook-id"] for received in taking.received}) == 1
+
+
 async def test_a_receiver_that_hangs_holds_up_nobody_else(teller: Teller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aftermath, "_LOOK_SECONDS", 0.02)
     monkeypatch.setattr(sending, "_LIMITS", aiohttp.ClientTimeout(total=1e6))
