@@ -2,6 +2,7 @@
 
 BackupError                 code, message, hint
 ├── InputError              the request cannot be served as it stands; nothing was done (HTTP 4xx)
+│   └── RefusedError        the same, as the command line has it from the service
 ├── UnavailableError        something this service needs is away (HTTP 503)
 ├── PartError               one component or volume failed; the job goes on and ends `partial`
 ├── ArchiveError            an archive that was read is damaged, foreign or locked
@@ -36,8 +37,15 @@ class Code(StrEnum):
     UNKNOWN_COMPONENT = "unknown_component"
     UNKNOWN_SERVICE = "unknown_service"
     BACKUP_NOT_FOUND = "backup_not_found"
+    BACKUP_EXISTS = "backup_exists"
     BACKUP_IN_USE = "backup_in_use"
     BACKUP_LAST_VERIFIED = "backup_last_verified"
+    RETENTION_KEEPS_NOTHING = "retention_keeps_nothing"
+    RETENTION_HELD = "retention_held"
+    UNKNOWN_TIMEZONE = "unknown_timezone"
+    INVALID_CRON = "invalid_cron"
+    SCHEDULE_NOT_FOUND = "schedule_not_found"
+    SCHEDULE_NAME_TAKEN = "schedule_name_taken"
     RESTORE_RUNNING = "restore_running"
     JOB_NOT_FOUND = "job_not_found"
     JOB_FINISHED = "job_finished"
@@ -57,6 +65,7 @@ class Code(StrEnum):
     EMBEDDED_SERVER_FAILED = "embedded_server_failed"
     WORKER_UNAVAILABLE = "worker_unavailable"
     INTERNAL = "internal"
+    SERVICE_UNREACHABLE = "service_unreachable"
     # one component or volume
     FILE_UNREADABLE = "file_unreadable"
     ENGINE_UNREACHABLE = "engine_unreachable"
@@ -142,10 +151,25 @@ MEANINGS: dict[Code, Meaning] = {
     Code.UNKNOWN_COMPONENT: Meaning(422, "Unknown component", "The message names the components of this cell."),
     Code.UNKNOWN_SERVICE: Meaning(422, "Unknown service", "The message names the services that have volumes."),
     Code.BACKUP_NOT_FOUND: Meaning(404, "No such backup", "GET /api/config/backups lists what exists."),
+    Code.BACKUP_EXISTS: Meaning(
+        409, "Backup exists", "Upload it under another id, or remove the one that is there first."
+    ),
     Code.BACKUP_IN_USE: Meaning(409, "Backup is in use", "Wait until the job that reads it has ended, or cancel it."),
     Code.BACKUP_LAST_VERIFIED: Meaning(
         409, "Last backup that verified", "Verify another backup first; this is the only one that is known to be whole."
     ),
+    Code.RETENTION_KEEPS_NOTHING: Meaning(
+        422, "Retention would keep nothing", "Let at least one rule keep something, or set no rule at all."
+    ),
+    Code.RETENTION_HELD: Meaning(
+        409, "Retention is held", "Look at the newest backup; if it is right, apply with 'despite_anomaly': true."
+    ),
+    Code.UNKNOWN_TIMEZONE: Meaning(422, "Unknown time zone", "Use a name such as 'UTC' or 'Europe/Berlin'."),
+    Code.INVALID_CRON: Meaning(
+        422, "Cron expression is invalid", "Five fields: minute, hour, day, month, weekday, such as '30 2 * * *'."
+    ),
+    Code.SCHEDULE_NOT_FOUND: Meaning(404, "No such schedule", "GET /api/schedules lists the schedules by name."),
+    Code.SCHEDULE_NAME_TAKEN: Meaning(409, "Schedule name is taken", "Choose another name, or change that schedule."),
     Code.RESTORE_RUNNING: Meaning(
         409, "A restore is under way", "Follow the job that the message names, or cancel it; then ask again."
     ),
@@ -181,6 +205,9 @@ MEANINGS: dict[Code, Meaning] = {
         503, "Embedded server did not start", "Look at <state dir>/redis/redis.log, or set CELL_BACKUP_REDIS_URL."
     ),
     Code.WORKER_UNAVAILABLE: Meaning(503, "No worker runs", "Start one with 'cell-backup worker'."),
+    Code.SERVICE_UNREACHABLE: Meaning(
+        503, "Service cannot be reached", "Start it with 'cell-backup serve', or correct CELL_BACKUP_URL or --url."
+    ),
     Code.INTERNAL: Meaning(500, "Internal error", "This is a defect: report it with the log lines of this job."),
     Code.FILE_UNREADABLE: Meaning(500, "A file cannot be read", "Give the service the right to read it, or mend it."),
     Code.ENGINE_UNREACHABLE: Meaning(
@@ -294,6 +321,10 @@ class InputError(BackupError):
     def __init__(self, code: Code, message: str, *, hint: str | None = None, job_id: str | None = None) -> None:
         super().__init__(code, message, hint=hint)
         self.job_id = job_id
+
+
+class RefusedError(InputError):
+    """Report that the service that was called refused; nothing was done."""
 
 
 class UnavailableError(BackupError):

@@ -10,7 +10,22 @@ from fastapi import FastAPI
 from typing_extensions import override
 
 from app import __version__
-from app.api import audit, backups, catalog, docs, health, jobs, metrics, reading, restores, tokens, webhooks
+from app.api import (
+    audit,
+    backups,
+    catalog,
+    docs,
+    health,
+    jobs,
+    metrics,
+    reading,
+    restores,
+    retention,
+    schedules,
+    tokens,
+    uploads,
+    webhooks,
+)
 from app.api.middleware import MAX_BODY, BodyLimit, LastResort, RequestLog, SecurityHeaders
 from app.api.noting import telling
 from app.api.problems import add_handlers
@@ -54,7 +69,7 @@ def create_app(settings: Settings, *, resources: Resources | None = None) -> Fas
     )
     add_handlers(app)
     # the last one added is the outermost
-    app.add_middleware(BodyLimit, limit=MAX_BODY)
+    app.add_middleware(BodyLimit, limit=MAX_BODY, unlimited=("PUT", catalog.PREFIX + "/"))
     app.add_middleware(LastResort)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestLog)
@@ -66,9 +81,12 @@ def create_app(settings: Settings, *, resources: Resources | None = None) -> Fas
         backups.router,
         restores.router,
         reading.router,
+        uploads.router,
         catalog.downloads,
         catalog.router,
         jobs.router,
+        retention.router,
+        schedules.router,
         webhooks.router,
         tokens.lists,
         tokens.router,

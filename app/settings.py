@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from app.cron import Cron
 from app.errors import Code, InputError
+from app.zones import zone_of
 
 
 def default_state_dir() -> Path:
@@ -82,6 +84,20 @@ class Settings(BaseSettings):
     webhook_pauses: Annotated[
         tuple[float, ...], NoDecode, Field(description="Seconds between attempts to deliver a webhook.")
     ] = (5, 60, 300, 1800, 3600, 2 * 3600, 4 * 3600, 6 * 3600, 10 * 3600)
+    schedule: Annotated[str | None, Field(description="Cron expression: when backups are made by themselves.")] = None
+    schedule_passphrase_file: Annotated[
+        Path | None, Field(description="Its first line encrypts those; only this user may read it.")
+    ] = None
+    timezone: Annotated[str, Field(description="Time zone of schedules and retention that name none.")] = "UTC"
+    keep_last: Annotated[int | None, Field(ge=0, description="Backups that retention keeps; none set: all.")] = None
+    keep_hourly: Annotated[int | None, Field(ge=0, description="Hours of which the newest backup is kept.")] = None
+    keep_daily: Annotated[int | None, Field(ge=0, description="Days of which the newest backup is kept.")] = None
+    keep_weekly: Annotated[int | None, Field(ge=0, description="Weeks of which the newest backup is kept.")] = None
+    keep_monthly: Annotated[int | None, Field(ge=0, description="Months of which the newest backup is kept.")] = None
+    keep_yearly: Annotated[int | None, Field(ge=0, description="Years of which the newest backup is kept.")] = None
+    shrink_limit: Annotated[
+        float, Field(ge=0, le=1, description="Nothing goes after a backup below this part of the usual size; 0: off.")
+    ] = 0.5
     docs: Annotated[bool, Field(description="Whether /docs and /openapi.json are served.")] = True
     metrics: Annotated[
         Literal["token", "public", "off"], Field(description="Who may read /metrics: a token's holder, all, nobody.")
@@ -89,7 +105,7 @@ class Settings(BaseSettings):
     log_format: Annotated[Literal["text", "json"], Field(description="Log lines as text, or as JSON.")] = "text"
     log_level: Annotated[str, Field(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
 
-    @field_validator("cell_root", "backup_dir", "state_dir", "layout_file", "template_dir")
+    @field_validator("cell_root", "backup_dir", "state_dir", "layout_file", "template_dir", "schedule_passphrase_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -103,6 +119,23 @@ class Settings(BaseSettings):
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_network(item)) for item in value)
+
+    @field_validator("schedule")
+    @classmethod
+    def _known_cron(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else Cron(value).expression
+        except InputError as error:
+            raise ValueError(error.message) from error
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            zone_of(value)
+        except InputError as error:
+            raise ValueError(error.message) from error
+        return value
 
     @field_validator("scrypt_n")
     @classmethod

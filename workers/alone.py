@@ -1,4 +1,4 @@
-"""One command with a worker's means, for a machine without a service: `restore` and `regenerate`."""
+"""One command with a worker's means, for a machine without a service: `backup`, `restore` and `regenerate`."""
 
 import argparse
 import asyncio
@@ -6,77 +6,104 @@ import json
 import signal
 import sys
 import uuid
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from app.archive.envelope import new_envelope
+from app.backup_options import add_backup_options, locking_passphrase
+from app.catalog.base import Store
 from app.catalog.local import LocalStore
+from app.catalog.names import new_backup_id
 from app.catalog.one_file import OneFileStore
+from app.cell.files import check_cell_root
 from app.errors import BackupError, Code, InputError
+from app.exits import Exit, exit_of
 from app.jobs.codec import encode_job
+from app.jobs.document import document
 from app.jobs.keys import pack_keys
 from app.jobs.records import Job, JobKind, JobState
 from app.jobs.rooms import MemoryJobs
 from app.logs import configure_logging
 from app.passphrase_prompt import opened, unlocked
-from app.restore_options import add_regenerate_options, add_restore_options
+from app.restore_options import add_regenerate_options, add_restore_options, restore_request
 from app.settings import Settings, load_settings
+from workers.backup import backup
 from workers.maintenance import tidy_up
 from workers.regeneration.regenerating import regenerate
 from workers.restore import restore
-from workers.running import run_job
+from workers.running import Ending, JobRun, run_job
 from workers.sole import working
 from workers.telling import follow, tell_ended
 from workers.tools import Tools, tools_around
 
-_EXIT = {JobState.SUCCEEDED: 0, JobState.PARTIAL: 3}
-_FAILED = 1
-
 
 def main() -> int:
-    """Run one command: 0 where it succeeded, 1 where it failed, 2 for wrong usage, 3 where something is missing."""
+    """Run one command and give its exit code; app/exits.py says what each means."""
     parsed = _parser().parse_args()
     try:
         settings = _settings(parsed.cell_root)
         if parsed.command == "restore":
-            return asyncio.run(_restore(settings, parsed))
-        return asyncio.run(_regenerate(settings, parsed))
+            if parsed.cell_root is None:
+                parsed.refuse("a file is restored to a folder: --cell-root DIR is missing")
+            parsed.archive = Path(parsed.target).expanduser().absolute()
+        run: Callable[[Settings, argparse.Namespace], Coroutine[Any, Any, int]] = parsed.run
+        return asyncio.run(run(settings, parsed))
     except BackupError as error:
         print(f"cell-backup: {error.message} [{error.code}]", file=sys.stderr)
         print(f"  {error.hint}", file=sys.stderr)
-        return _FAILED
+        return Exit.FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cell-backup")
     commands = parser.add_subparsers(required=True, dest="command")
-    add_restore_options(commands.add_parser("restore", allow_abbrev=False))
-    add_regenerate_options(commands.add_parser("regenerate", allow_abbrev=False))
+    for name, run, add in (
+        ("backup", _backup, add_backup_options),
+        ("restore", _restore, add_restore_options),
+        ("regenerate", _regenerate, add_regenerate_options),
+    ):
+        command = commands.add_parser(name, allow_abbrev=False)
+        add(command)
+        command.set_defaults(run=run, refuse=command.error)
     return parser
 
 
-def _settings(root: Path) -> Settings:
-    settings = load_settings().model_copy(update={"cell_root": root.expanduser().absolute()})
+def _settings(root: Path | None) -> Settings:
+    settings = load_settings()
+    if root is not None:
+        settings = settings.model_copy(update={"cell_root": root.expanduser().absolute()})
     configure_logging(settings, level="WARNING")
     return settings
 
 
+async def _backup(settings: Settings, parsed: argparse.Namespace) -> int:
+    check_cell_root(settings.cell_root)
+    passphrase = locking_passphrase(parsed)
+    request: dict[str, Any] = {name: getattr(parsed, name) for name in ("components", "services", "label")}
+    data_key = None
+    if passphrase is not None:
+        envelope, data_key = new_envelope(passphrase, scrypt_n=settings.scrypt_n)
+        request["envelope"] = envelope.to_line()
+    job = _new_job(JobKind.BACKUP, new_backup_id(datetime.now(UTC)), request)
+    ended = await _do(settings, LocalStore(settings.archives_dir), job, backup, secret=data_key, tell=not parsed.json)
+    if parsed.json:
+        print(json.dumps(document(ended), indent=1))
+    else:
+        tell_ended(ended)
+        if ended.state in {JobState.SUCCEEDED, JobState.PARTIAL} and ended.result is not None:
+            print(settings.archives_dir / ended.result["file_name"])
+    return exit_of(ended.state)
+
+
 async def _restore(settings: Settings, parsed: argparse.Namespace) -> int:
-    archive = parsed.file.expanduser().absolute()
+    archive: Path = parsed.archive
     with closing(opened(archive)) as file:
         keys = unlocked(file, parsed.passphrase_file)
     _make_root(settings.cell_root, dry_run=parsed.dry_run)
-    request: dict[str, Any] = {
-        "components": parsed.components,
-        "services": parsed.services,
-        "dry_run": parsed.dry_run,
-        "safety": parsed.safety,
-        "mode": parsed.mode,
-        "damaged": parsed.damaged,
-        "regenerate": parsed.regenerate,
-    }
+    request: dict[str, Any] = restore_request(parsed)
     secret = None
     if keys is not None:
         data_key, passphrase = keys
@@ -84,20 +111,32 @@ async def _restore(settings: Settings, parsed: argparse.Namespace) -> int:
         request["safety_envelope"] = envelope.to_line()
         secret = pack_keys(data_key, safety_key)
     store = OneFileStore(archive, LocalStore(settings.archives_dir))
-    memory = MemoryJobs()
-    async with tools_around(settings, memory.as_jobs(), store, alone=True) as tools:
-        async with working(settings.state_dir, patient=False):
-            await tidy_up(tools, patient=False)
-        job = _new_job(store.backup_id, request)
-        await tools.jobs.store.create(job, max_queued=1)
-        if secret is not None:
-            await tools.jobs.secrets.seal(job.job_id, secret)
-        ended = await _run(tools, job, tell=not parsed.json)
+    job = _new_job(JobKind.RESTORE, store.backup_id, request)
+    ended = await _do(settings, store, job, restore, secret=secret, tell=not parsed.json)
     if parsed.json:
         print(encode_job(ended).decode())
     else:
         tell_ended(ended)
-    return _EXIT.get(ended.state, _FAILED)
+    return exit_of(ended.state)
+
+
+async def _do(
+    settings: Settings,
+    store: Store,
+    job: Job,
+    work: Callable[[JobRun], Awaitable[Ending]],
+    *,
+    secret: bytes | None,
+    tell: bool,
+) -> Job:
+    """Do one job in this process, after what is left of one that was cut off; give it as it ended."""
+    async with tools_around(settings, MemoryJobs().as_jobs(), store, alone=True) as tools:
+        async with working(settings.state_dir, patient=False):
+            await tidy_up(tools, patient=False)
+        await tools.jobs.store.create(job, max_queued=1)
+        if secret is not None:
+            await tools.jobs.secrets.seal(job.job_id, secret)
+        return await _run(tools, job, work, tell=tell)
 
 
 def _make_root(root: Path, *, dry_run: bool) -> None:
@@ -112,10 +151,10 @@ def _make_root(root: Path, *, dry_run: bool) -> None:
         raise InputError(Code.CELL_ROOT_MISSING, f"{root} cannot be made: {error.strerror}.") from error
 
 
-def _new_job(backup_id: str, request: dict[str, Any]) -> Job:
+def _new_job(kind: JobKind, backup_id: str, request: dict[str, Any]) -> Job:
     return Job(
         job_id=uuid.uuid4().hex,
-        kind=JobKind.RESTORE,
+        kind=kind,
         state=JobState.QUEUED,
         created_at=datetime.now(UTC),
         backup_id=backup_id,
@@ -123,7 +162,7 @@ def _new_job(backup_id: str, request: dict[str, Any]) -> Job:
     )
 
 
-async def _run(tools: Tools, job: Job, *, tell: bool) -> Job:
+async def _run(tools: Tools, job: Job, work: Callable[[JobRun], Awaitable[Ending]], *, tell: bool) -> Job:
     """Run the job to its end; SIGINT, SIGTERM or a lost terminal cancels it, which puts back what it changed."""
     store = tools.jobs.store
     cancelling: set[asyncio.Task[Any]] = set()
@@ -134,7 +173,7 @@ async def _run(tools: Tools, job: Job, *, tell: bool) -> Job:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, cancel)
-    running = asyncio.create_task(run_job(tools, job.job_id, restore))
+    running = asyncio.create_task(run_job(tools, job.job_id, work))
     await follow(store, job.job_id, running, tell=tell)
     await running
     ended = await store.get(job.job_id)

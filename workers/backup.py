@@ -10,6 +10,7 @@ from app.archive.manifest import Header, Manifest, outcome_of
 from app.archive.parts import PartKind, PartOutcome, PartResult
 from app.archive.writer import ArchiveWriter, Lock, archive_writer
 from app.catalog.base import Entry, NewArchive
+from app.catalog.names import choice_of
 from app.errors import Code, JobError
 from app.jobs.records import JobState
 from workers.planning import BackupPlan, plan_backup
@@ -121,6 +122,7 @@ def _entry(run: JobRun, plan: BackupPlan, manifest: Manifest) -> Entry:
         seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
         parts=manifest.parts,
         warnings=tuple(run.warnings),
+        choice=choice_of(run.job.request.get("components"), run.job.request.get("services")),
     )
 
 

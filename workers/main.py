@@ -22,8 +22,10 @@ from workers.aftermath import telling
 from workers.backup import backup
 from workers.heartbeat import beating
 from workers.maintenance import recover_cell, regenerate_at_start
+from workers.prune import prune
 from workers.restore import restore
 from workers.running import run_job
+from workers.scheduling import scheduling
 from workers.tools import open_tools
 from workers.verify import verify_archive
 
@@ -53,6 +55,12 @@ async def run_restore(ctx: Context, *, job_id: str) -> None:
         await run_job(ctx["tools"], job_id, restore)
 
 
+async def run_prune(ctx: Context, *, job_id: str) -> None:
+    """Run a queued prune."""
+    with _noted(ctx):
+        await run_job(ctx["tools"], job_id, prune)
+
+
 @contextmanager
 def _noted(ctx: Context) -> Iterator[None]:
     """Note the job's task until it has ended: before Python 3.12, arq lets go of one that is cancelled twice."""
@@ -78,6 +86,7 @@ async def work(settings: Settings) -> None:
         wake = await stack.enter_async_context(telling(tools))
         recover = partial(recover_cell, tools)
         await stack.enter_async_context(watching(tools.jobs, settings, recover=recover))
+        await stack.enter_async_context(scheduling(tools))
         worker = _worker(settings, redis_url, {"tools": tools, "running": running, "wake": wake})
         stack.push_async_callback(close_worker, worker, running)
         stack.callback(tools.stopping.set)
@@ -98,6 +107,7 @@ def _worker(settings: Settings, redis_url: str, context: Context) -> Worker:
             func(run_backup, name=JobKind.BACKUP),
             func(run_verify, name=JobKind.VERIFY),
             func(run_restore, name=JobKind.RESTORE),
+            func(run_prune, name=JobKind.PRUNE),
         ],
         on_startup=startup,
         ctx=context,

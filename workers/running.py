@@ -33,10 +33,11 @@ _REPORT_INTERVAL = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Say how a job ended that reached its end."""
+    """Say how a job ended that reached its end; `error` why it did not do all that it was to do."""
 
     state: JobState
     result: dict[str, Any]
+    error: JobFault | None = None
 
 
 class JobRun:
@@ -185,7 +186,10 @@ class JobRun:
     def _done(self) -> Job:
         assert self._ending is not None
         done = self._snapshot(ended=True)
-        return replace(done, state=self._ending.state, result=self._ending.result, finished_at=datetime.now(UTC))
+        ending = self._ending
+        return replace(
+            done, state=ending.state, result=ending.result, error=ending.error, finished_at=datetime.now(UTC)
+        )
 
     def _failed(self, error: BackupError) -> Job:
         log.warning("job %s: %s: %s", self.job.job_id, error.code, error.message)

@@ -20,9 +20,10 @@ from app.cell.restoring.workspace import owed_safety
 from app.errors import Code, InputError
 from app.tokens import Scope as TokenScope
 
-router = guarded_router(prefix="/api/config/backups", tag="backups")
+PREFIX = "/api/config/backups"
+router = guarded_router(prefix=PREFIX, tag="backups")
 # an archive is the cell, with all its keys
-downloads = guarded_router(prefix="/api/config/backups", tag="backups", scope=TokenScope.ADMIN)
+downloads = guarded_router(prefix=PREFIX, tag="backups", scope=TokenScope.ADMIN)
 
 _GZIP = "application/gzip"
 _OPAQUE = "application/octet-stream"

@@ -25,6 +25,8 @@ answers 202 with the address of a job, which tells how far it is and how it ende
 _TAGS = [
     {"name": "backups", "description": "Make archives, look at them, bring the cell back from them, take them away."},
     {"name": "jobs", "description": "Follow and stop what was queued."},
+    {"name": "schedules", "description": "What is done by itself, and when."},
+    {"name": "retention", "description": "Which archives stay, and removing the others."},
     {"name": "webhooks", "description": "Who is told how jobs end, and what came of it."},
     {"name": "access", "description": "Tokens, and the log of who asked for what."},
     {"name": "health", "description": "For monitors."},

@@ -60,12 +60,12 @@ class JobDocument(BaseModel):
     job_id: str
     kind: JobKind
     state: JobState
-    backup_id: Annotated[str, Field(description="The archive it writes or reads.")]
+    backup_id: Annotated[str, Field(description="The archive it writes or reads; empty for a prune.")]
     stage: Annotated[str | None, Field(description="The phase it is in.")]
     progress: ProgressModel
     components: Annotated[list[PartModel], Field(description="Components and volumes, in the order of the archive.")]
     warnings: list[str]
-    error: Annotated[FaultModel | None, Field(description="Why the job failed.")]
+    error: Annotated[FaultModel | None, Field(description="Why the job failed, or why a prune removed nothing.")]
     result: Annotated[
         dict[str, Any] | None,
         Field(description="What the job gives back; of a restore its steps, while it runs, and what it planned."),

@@ -114,15 +114,19 @@ class LastResort:
 
 
 class BodyLimit:
-    """Refuse a body above `limit` bytes with 413, whether or not it says how long it is."""
+    """Refuse a body above `limit` bytes with 413, whether or not it says how long it is.
 
-    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+    A request of the method and below the path that are `unlimited` is read as a stream, by whoever serves it.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: int, unlimited: tuple[str, str] | None = None) -> None:
         self._app = app
         self._limit = limit
+        self._unlimited = unlimited
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or self._is_unlimited(scope):
             await self._app(scope, receive, send)
             return
         length = Headers(scope=scope).get("content-length", "")
@@ -140,3 +144,9 @@ class BodyLimit:
             return message
 
         await self._app(scope, receive_some, send)
+
+    def _is_unlimited(self, scope: Scope) -> bool:
+        if self._unlimited is None:
+            return False
+        method, below = self._unlimited
+        return bool(scope["method"] == method and scope["path"].startswith(below))

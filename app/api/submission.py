@@ -38,7 +38,7 @@ class Accepted(BaseModel):
     )
 
     job_id: str
-    backup_id: Annotated[str, Field(description="The archive the job will write or read.")]
+    backup_id: Annotated[str, Field(description="The archive the job will write or read; empty for a prune.")]
     status_url: Annotated[str, Field(description="Poll this address, or follow its `/events`.")]
 
 

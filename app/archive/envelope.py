@@ -11,7 +11,7 @@ import base64
 import json
 import os
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, BinaryIO, Literal
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -93,12 +93,22 @@ class Envelope:
 
     def open(self, passphrase: str) -> bytes:
         """Give the data key, after 0.3 s of scrypt a slot; ArchiveError PASSPHRASE_WRONG where none opens."""
-        for slot in self.slots:
+        return self._opened(passphrase)[1]
+
+    def rewrapped(self, old: str, new: str, *, scrypt_n: int) -> "Envelope":
+        """Give the envelope with the slot that `old` opens under `new` instead; raises as `open` does."""
+        place, data_key = self._opened(old)
+        slots = list(self.slots)
+        slots[place] = _new_slot(new, data_key, scrypt_n)
+        return replace(self, slots=tuple(slots))
+
+    def _opened(self, passphrase: str) -> tuple[int, bytes]:
+        for place, slot in enumerate(self.slots):
             try:
                 data_key = slot.wrapping_key(passphrase).decrypt(slot.key)
             except InvalidToken:
                 continue
-            return _checked(data_key)
+            return place, _checked(data_key)
         raise ArchiveError(Code.PASSPHRASE_WRONG, "The passphrase does not open this archive.")
 
 
@@ -124,10 +134,13 @@ def normalised(passphrase: str) -> bytes:
 def new_envelope(passphrase: str, *, scrypt_n: int) -> tuple[Envelope, bytes]:
     """Make a data key and the envelope that holds it under the passphrase; gives both."""
     data_key = Fernet.generate_key()
+    return Envelope(os.urandom(16), (_new_slot(passphrase, data_key, scrypt_n),)), data_key
+
+
+def _new_slot(passphrase: str, data_key: bytes, scrypt_n: int) -> Slot:
     salt = base64.b64encode(os.urandom(16)).decode()
     empty = Slot(kdf="scrypt", n=scrypt_n, r=8, p=1, salt=salt, key="-")
-    slot = empty.model_copy(update={"key": empty.wrapping_key(passphrase).encrypt(data_key).decode()})
-    return Envelope(os.urandom(16), (slot,)), data_key
+    return empty.model_copy(update={"key": empty.wrapping_key(passphrase).encrypt(data_key).decode()})
 
 
 def parse_envelope(line: bytes | str) -> Envelope:

@@ -26,6 +26,7 @@ class Entry:
 
     An archive without a sidecar (copied in by hand, or a cell's own `make backup`) has `described=False`: then only
     id, file name, size, time and encryption are known. One that has `expires_at` is removed by rule after that time.
+    `choice` names what of the cell was chosen for it; empty where that was everything.
     """
 
     backup_id: str
@@ -44,6 +45,7 @@ class Entry:
     warnings: tuple[str, ...] = ()
     verified: Verification | None = None
     expires_at: datetime | None = None
+    choice: tuple[str, ...] = ()
 
 
 class NewArchive(Protocol):
@@ -60,11 +62,27 @@ class NewArchive(Protocol):
         """
 
 
+class Incoming(Protocol):
+    """Take the bytes of an archive that comes from elsewhere; nothing is visible before `take_in`."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of the data; raise JobError DISK_FULL or WRITE_FAILED."""
+
+    def take_in(self, *, encrypted: bool) -> None:
+        """Make the archive durable and visible, not described; raise InputError BACKUP_EXISTS, or JobError."""
+
+
 class Store(Protocol):
     """Hold archives; every method blocks, so call it in a thread."""
 
     def create(self, backup_id: str, *, encrypted: bool) -> AbstractContextManager[NewArchive]:
         """Begin an archive; leaving the block without `publish` removes every trace of it."""
+
+    def receive(self, backup_id: str) -> AbstractContextManager[Incoming]:
+        """Begin to take in an archive; leaving the block without `take_in` removes every trace of it.
+
+        Raises InputError INVALID_BACKUP_ID, or BACKUP_EXISTS for one that is there or just being taken in.
+        """
 
     def entries(self) -> list[Entry]:
         """List all archives, newest first."""

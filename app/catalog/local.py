@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from app.archive.storage import write_all, writing
 from app.catalog.base import Entry, Verification
+from app.catalog.incoming import IncomingFile, is_being_written, sync_directory
 from app.catalog.names import SIDECAR, check_backup_id, file_name, split_file_name, time_in_name
 from app.catalog.reading import missing, reading
 from app.catalog.removal import check_removable, remove_expired
@@ -40,6 +41,18 @@ class LocalStore:
         with writing():
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         archive = PartialArchive(self._directory, backup_id, encrypted=encrypted)
+        try:
+            yield archive
+        finally:
+            archive.close()
+
+    @contextlib.contextmanager
+    def receive(self, backup_id: str) -> Iterator[IncomingFile]:
+        """Begin to take in an archive; leaving the block without `take_in` removes every trace of it."""
+        check_backup_id(backup_id)
+        with writing():
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        archive = IncomingFile(self._directory, backup_id)
         try:
             yield archive
         finally:
@@ -85,7 +98,7 @@ class LocalStore:
             with writing():
                 path.unlink(missing_ok=True)
                 self._sidecar(backup_id).unlink(missing_ok=True)
-                _sync_directory(self._directory)
+                sync_directory(self._directory)
 
     def remove_expired(self, now: datetime, *, keep: Collection[str] = ()) -> list[str]:
         """Remove every archive whose time has passed, but none of `keep`; give the ids removed."""
@@ -98,7 +111,7 @@ class LocalStore:
             written = load_sidecar(self._sidecar(backup_id).read_bytes())
             if written is not None and written.file_name == entry.file_name:
                 entry = written  # with the size that was written, not the one that is found now
-        _write_sidecar(self._sidecar(backup_id), replace(entry, verified=verification))
+        write_sidecar(self._sidecar(backup_id), replace(entry, verified=verification))
         return self.get(backup_id)
 
     def sweep(self) -> list[str]:
@@ -107,6 +120,7 @@ class LocalStore:
             if not self._directory.is_dir():
                 return []
             left = [path for path in self._directory.iterdir() if _OWN_PARTIAL.fullmatch(path.name)]
+            left = [path for path in left if not is_being_written(path)]
             # the sidecar of an archive that never came goes first: until then the partial file says whose it is
             left = [*(path for one in left if (path := self._early_sidecar(one.name)) is not None), *left]
             for path in left:
@@ -186,12 +200,12 @@ class PartialArchive:
                 if taken.exists():
                     raise JobError(Code.WRITE_FAILED, f"An archive called {taken.name} exists already.")
         try:
-            _write_sidecar(sidecar, entry)
+            write_sidecar(sidecar, entry)
             keep_going()
             with writing():
                 # nobody else can come between: the hidden name was made with O_EXCL and is held until now
                 self._partial.rename(self._final)
-                _sync_directory(self._directory)
+                sync_directory(self._directory)
         except BaseException:
             self._final.unlink(missing_ok=True)
             sidecar.unlink(missing_ok=True)
@@ -212,7 +226,7 @@ def _as_found(entry: Entry, size: int) -> Entry:
     return replace(entry, size=size, warnings=(*entry.warnings, words))
 
 
-def _write_sidecar(path: Path, entry: Entry) -> None:
+def write_sidecar(path: Path, entry: Entry) -> None:
     """Write a sidecar in one step: whoever reads it meanwhile sees the old one or the new one."""
     with writing():
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
@@ -222,14 +236,6 @@ def _write_sidecar(path: Path, entry: Entry) -> None:
                 write_all(file, dump_sidecar(entry))
                 os.fsync(file.fileno())
             temporary.replace(path)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

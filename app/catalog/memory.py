@@ -6,13 +6,14 @@ import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from app.archive.storage import writing
 from app.catalog.base import Entry, Verification
-from app.catalog.names import check_backup_id, file_name
+from app.catalog.incoming import exists_already
+from app.catalog.names import check_backup_id, file_name, time_in_name
 from app.catalog.reading import missing
 from app.catalog.removal import check_removable, remove_expired
 from app.errors import Code, JobError
@@ -50,16 +51,50 @@ class MemoryArchive:
         return stored
 
 
+class MemoryIncoming:
+    """Take the bytes of an archive that comes from elsewhere."""
+
+    def __init__(self, store: "MemoryStore", backup_id: str) -> None:
+        self._store = store
+        self._backup_id = backup_id
+        self._archive = MemoryArchive(store, backup_id)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of the data; JobError DISK_FULL where memory is short."""
+        self._archive.write(data)
+
+    def take_in(self, *, encrypted: bool) -> None:
+        """Make the archive visible, not described; InputError BACKUP_EXISTS."""
+        if self._backup_id in {entry.backup_id for entry in self._store.entries()}:
+            raise exists_already(self._backup_id)
+        created = time_in_name(self._backup_id) or datetime.now(UTC)
+        size = self._archive.path.stat().st_size
+        name = file_name(self._backup_id, encrypted=encrypted)
+        self._store.add(Entry(self._backup_id, name, encrypted, size, created), self._archive)
+
+
 class MemoryStore:
     """Hold archives as long as this object lives."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[Entry, MemoryArchive]] = {}
+        self._coming: set[str] = set()
 
     @contextmanager
     def create(self, backup_id: str, *, encrypted: bool) -> Iterator[MemoryArchive]:
         """Begin an archive; one that is not published is forgotten."""
         yield MemoryArchive(self, file_name(check_backup_id(backup_id), encrypted=encrypted))
+
+    @contextmanager
+    def receive(self, backup_id: str) -> Iterator["MemoryIncoming"]:
+        """Begin to take in an archive; one that is not taken in is forgotten."""
+        if check_backup_id(backup_id) in self._held or backup_id in self._coming:
+            raise exists_already(backup_id)
+        self._coming.add(backup_id)
+        try:
+            yield MemoryIncoming(self, backup_id)
+        finally:
+            self._coming.discard(backup_id)
 
     def add(self, entry: Entry, archive: MemoryArchive) -> None:
         """Take over a finished archive; JobError where one of its name exists."""

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from app.errors import Code, InputError
@@ -53,3 +54,11 @@ def time_in_name(backup_id: str) -> datetime | None:
         except ValueError:
             return None
     return None
+
+
+def choice_of(components: Iterable[str] | None, services: Iterable[str] | None) -> tuple[str, ...]:
+    """Name what was chosen of a cell, the same for the same choice; empty where it was everything."""
+    if components is None and services is None:
+        return ()
+    sorts = (("component", components), ("service", services))
+    return tuple(f"{sort}:{name}" for sort, names in sorts for name in sorted(set(["*"] if names is None else names)))

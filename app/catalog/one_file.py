@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.archive.reader import is_encrypted
-from app.catalog.base import Entry, NewArchive, Store, Verification
+from app.catalog.base import Entry, Incoming, NewArchive, Store, Verification
 from app.catalog.names import is_backup_id, split_file_name, time_in_name
 from app.catalog.reading import reading
 from app.errors import Code, InputError
@@ -32,6 +32,10 @@ class OneFileStore:
     def create(self, backup_id: str, *, encrypted: bool) -> AbstractContextManager[NewArchive]:
         """Begin an archive in the store."""
         return self._store.create(backup_id, encrypted=encrypted)
+
+    def receive(self, backup_id: str) -> AbstractContextManager[Incoming]:
+        """Begin to take an archive into the store."""
+        return self._store.receive(backup_id)
 
     def entries(self) -> list[Entry]:
         """List the file and all archives of the store, newest first; raises as `get` does."""

@@ -14,6 +14,7 @@ class JobKind(StrEnum):
     BACKUP = "backup"
     VERIFY = "verify"
     RESTORE = "restore"
+    PRUNE = "prune"
 
 
 class JobState(StrEnum):
@@ -57,7 +58,10 @@ class JobFault:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Hold one job's record; `request` is what was asked for, without any secret, as plain JSON values."""
+    """Hold one job's record; `request` is what was asked for, without any secret, as plain JSON values.
+
+    `backup_id` is empty for a prune, which is about all archives.
+    """
 
     job_id: str
     kind: JobKind

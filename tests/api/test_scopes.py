@@ -21,6 +21,9 @@ READ = {
     "get_job",
     "follow_job",
     "list_webhooks",
+    "get_retention",
+    "list_schedules",
+    "get_schedule",
 }
 PUBLIC = {"health"}
 

@@ -206,6 +206,7 @@ def test_what_cannot_be_an_id_touches_no_path(store: Store, backup_id: str) -> N
         lambda: store.open(backup_id),
         lambda: store.remove(backup_id),
         lambda: store.record_verification(backup_id, verification),
+        lambda: store.receive(backup_id).__enter__(),
     ):
         with pytest.raises(InputError) as caught:
             call()
@@ -217,3 +218,54 @@ def test_unknown_id(store: Store) -> None:
         with pytest.raises(InputError) as caught:
             call(FIRST)
         assert code_of(caught) is Code.BACKUP_NOT_FOUND
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_what_is_taken_in_is_seen_when_it_is_whole_and_is_not_described(store: Store, *, encrypted: bool) -> None:
+    with store.receive(FIRST) as incoming:
+        incoming.write(CONTENT[:7])
+        incoming.write(memoryview(CONTENT)[7:])
+        assert store.entries() == []
+        incoming.take_in(encrypted=encrypted)
+    (entry,) = store.entries()
+    assert entry == store.get(FIRST)
+    assert entry.file_name == FIRST + (".tar.gz.age" if encrypted else ".tar.gz")
+    assert (entry.encrypted, entry.size, entry.created_at) == (encrypted, len(CONTENT), NOON)
+    assert (entry.described, entry.verified, entry.outcome, entry.expires_at) == (False, None, None, None)
+    assert store.path(FIRST).read_bytes() == CONTENT
+
+
+def test_what_is_not_taken_in_is_gone(store: Store) -> None:
+    with store.receive(FIRST) as incoming:
+        incoming.write(CONTENT)
+    assert store.entries() == []
+    put(store, entry_of())
+
+
+def test_nothing_is_taken_in_in_the_place_of_what_exists(store: Store) -> None:
+    stored = put(store, entry_of())
+    with pytest.raises(InputError) as caught, store.receive(FIRST):
+        pass
+    assert code_of(caught) is Code.BACKUP_EXISTS
+    assert store.entries() == [stored]
+
+
+def test_what_comes_into_being_meanwhile_stays(store: Store) -> None:
+    with store.receive(FIRST) as incoming:
+        incoming.write(b"something else")
+        stored = put(store, entry_of(encrypted=True))
+        with pytest.raises(InputError) as caught:
+            incoming.take_in(encrypted=False)
+    assert code_of(caught) is Code.BACKUP_EXISTS
+    assert store.entries() == [stored]
+
+
+def test_two_cannot_take_in_the_same(store: Store) -> None:
+    with store.receive(FIRST) as incoming:
+        incoming.write(CONTENT)
+        with pytest.raises(InputError) as caught, store.receive(FIRST):
+            pass
+        assert code_of(caught) is Code.BACKUP_EXISTS
+        assert store.sweep() == []  # somebody is at it
+        incoming.take_in(encrypted=False)
+    assert store.path(FIRST).read_bytes() == CONTENT
