@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from cryptography.fernet import Fernet
 
-from app.catalog.local import LocalStore, _write_sidecar
+from app.catalog.local import LocalStore, write_sidecar
 from app.cell.restoring.workspace import open_workspace
 from app.engine.base import ContainerState
 from app.engine.memory import MemoryEngine
@@ -39,6 +39,7 @@ from tests.support.waiting import eventually_async
 from workers.backup import backup
 from workers.expiry import remove_expired
 from workers.maintenance import recover_cell
+from workers.prune import prune
 from workers.restore import restore
 from workers.verify import verify_archive
 
@@ -80,7 +81,12 @@ async def left_between(house: House, engine: GoesAway, **request: Any) -> tuple[
 
 async def run_kind(house: House, kind: JobKind) -> Job:
     """Run a job of a kind, of the first backup."""
-    works = {JobKind.BACKUP: backup, JobKind.VERIFY: verify_archive, JobKind.RESTORE: restore}
+    works = {
+        JobKind.BACKUP: backup,
+        JobKind.VERIFY: verify_archive,
+        JobKind.RESTORE: restore,
+        JobKind.PRUNE: prune,
+    }
     backup_id = "backup-20261123-030000-00000e" if kind is JobKind.BACKUP else BACKUP_ID
     job = Job(uuid4().hex, kind, JobState.QUEUED, datetime.now(UTC), backup_id, {"regenerate": "off"})
     await house.jobs.store.create(job, max_queued=9)
@@ -272,7 +278,7 @@ async def test_no_archive_is_removed_by_rule_while_a_rollback_is_owed(house: Hou
     _, job = await left_between(house, engine)
     store = LocalStore(house.archives)
     entry = replace(store.get(safety_of(job)), expires_at=datetime.now(UTC) - timedelta(days=1))
-    _write_sidecar(house.archives / f"{safety_of(job)}.json", entry)
+    write_sidecar(house.archives / f"{safety_of(job)}.json", entry)
     await remove_expired(house.tools)
     assert safety_of(job) in [entry.backup_id for entry in store.entries()]
     await run_kind(house, JobKind.VERIFY)

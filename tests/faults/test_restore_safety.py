@@ -9,7 +9,7 @@ import pytest
 from app.archive.envelope import read_envelope
 from app.archive.verify import verify
 from app.catalog.base import Entry, Verification
-from app.catalog.local import LocalStore, _write_sidecar
+from app.catalog.local import LocalStore, write_sidecar
 from app.errors import Code, PartError
 from app.jobs.records import Job, JobState
 from tests.faults.disks import FailingStore
@@ -210,7 +210,7 @@ def expire(house: House, backup_id: str) -> None:
     """Let an archive's time be over."""
     store = LocalStore(house.archives)
     entry = replace(store.get(backup_id), expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    _write_sidecar(house.archives / f"{backup_id}.json", entry)
+    write_sidecar(house.archives / f"{backup_id}.json", entry)
 
 
 def ids(house: House) -> set[str]:

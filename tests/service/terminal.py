@@ -1,4 +1,4 @@
-"""A person at a terminal: runs a command on a real pseudo-terminal and answers its one question."""
+"""A person at a terminal: runs a command on a real pseudo-terminal and answers what it asks."""
 
 import os
 import pty
@@ -25,7 +25,7 @@ class Session:
 
 
 def answer_on_terminal(
-    command: Sequence[str | Path], answer: str, *, environment: Mapping[str, str], directory: Path
+    command: Sequence[str | Path], answer: str | Sequence[str], *, environment: Mapping[str, str], directory: Path
 ) -> Session:
     """Run the command with terminal and question on a pseudo-terminal, its standard output in a file."""
     output = directory / "terminal.output"
@@ -48,14 +48,14 @@ def answer_on_terminal(
             os.close(theirs)
         undo.enter_context(process)
         undo.callback(process.kill)
-        screen = _converse(ours, answer)
+        screen = _converse(ours, [answer] if isinstance(answer, str) else answer)
         code = process.wait(LIMIT)
     return Session(code, output.read_bytes(), screen.decode(errors="replace"))
 
 
-def _converse(terminal: int, answer: str) -> bytes:
-    """Type the answer once the question stands there (what is typed before is thrown away), and read to the end."""
-    screen, answered = b"", False
+def _converse(terminal: int, answers: Sequence[str]) -> bytes:
+    """Type each answer once its question stands there (what is typed before is thrown away), and read to the end."""
+    screen, left = b"", list(answers)
     deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
         ready, _, _ = select.select([terminal], [], [], 0.1)
@@ -67,7 +67,6 @@ def _converse(terminal: int, answer: str) -> bytes:
         if not piece:
             return screen
         screen += piece
-        if not answered and _QUESTION.search(screen):
-            os.write(terminal, answer.encode() + b"\n")
-            answered = True
+        if left and _QUESTION.search(screen):
+            os.write(terminal, left.pop(0).encode() + b"\n")
     raise AssertionError(f"the command is still there after {LIMIT} s: {screen!r}")

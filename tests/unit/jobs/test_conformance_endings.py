@@ -69,7 +69,7 @@ def a_success(number: int, **changes: Any) -> Job:
 
 
 async def test_at_first_nothing_is_counted(jobs: Jobs) -> None:
-    assert await jobs.store.totals() == {"backup": Totals(), "verify": Totals(), "restore": Totals()}
+    assert await jobs.store.totals() == {"backup": Totals(), "verify": Totals(), "restore": Totals(), "prune": Totals()}
 
 
 async def test_ended_jobs_are_summed_up_by_kind(jobs: Jobs) -> None:
@@ -84,6 +84,7 @@ async def test_ended_jobs_are_summed_up_by_kind(jobs: Jobs) -> None:
         "backup": Totals(counts, seconds=3.75, bytes=2000, last_success=last),
         "verify": Totals({JobState.SUCCEEDED: 1}, seconds=2.5, bytes=1000, last_success=verified),
         "restore": Totals(),
+        "prune": Totals(),
     }
 
 

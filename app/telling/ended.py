@@ -1,0 +1,67 @@
+"""A job that has ended, in words: its plan or its parts, every warning, what comes next; on standard output."""
+
+from typing import Any
+
+from rich.filesize import decimal
+
+from app.archive.shown import printable
+
+_SHOWN = 20
+_ACTIONS = ("create", "replace", "remove", "leave")
+
+
+def tell_document(job: dict[str, Any], *, plan: bool = False) -> None:
+    """Say how a job ended; `job` is its document, `plan` says that the plan is what was asked for."""
+    result = job["result"] or {}
+    if plan and "plan" in result:
+        _tell_plan(result["plan"])
+    for part in job["components"]:
+        say(_part_line(part))
+    for warning in job["warnings"]:
+        say(f"warning: {warning}")
+    if job["kind"] == "prune":
+        for backup_id in result.get("removed", ()):
+            say(f"removed {backup_id}")
+    if result.get("safety_backup_id"):
+        say(f"what was replaced is kept as {result['safety_backup_id']}")
+    if result.get("rolled_back"):
+        say("the cell was put back as it was")
+    if job["error"] is not None:
+        say(f"{job['state']}: {job['error']['message']} [{job['error']['code']}]")
+        say(f"  {job['error']['hint']}")
+        return
+    say(job["state"])
+    if result.get("next"):
+        say(result["next"])
+
+
+def say(line: str) -> None:
+    """Print one line, however long it is; what is in it cannot steer a terminal."""
+    print(printable(line))
+
+
+def label_of(part: dict[str, Any]) -> str:
+    """Name a part: the component, or the service and its volume."""
+    return f"{part['service']}/{part['name']}" if part.get("service") else str(part["name"])
+
+
+def _part_line(part: dict[str, Any]) -> str:
+    why = f": {part['error']['message']}" if part["error"] else ""
+    count = f", {part['files']} files, {decimal(part['bytes'])}" if part["outcome"] == "succeeded" else ""
+    return f"{label_of(part)}: {part['outcome']}{count}{why}"
+
+
+def _tell_plan(plan: dict[str, Any]) -> None:
+    for component in plan["components"]:
+        counts = ", ".join(f"{component[what]['files']} to {what}" for what in _ACTIONS)
+        say(f"{component['name']}: {counts}")
+        for change in component["changes"][:_SHOWN]:
+            say(f"  {change['action']} {change['path']}")
+        if len(component["changes"]) > _SHOWN or component["truncated"]:
+            say("  …")
+    for volume in plan["volumes"]:
+        say(f"{volume['name']} -> {volume['container']}:{volume['path']}, {decimal(volume['bytes'])}")
+    for item in plan["missing"]:
+        say(f"missing: {item['name']}: {item['message']}")
+    for name, size in plan["space"].items():
+        say(f"space: {name}: {decimal(size) if isinstance(size, int) else size}")
