@@ -13,6 +13,7 @@ from app.errors import Code, PartError
 
 _HEADER = struct.Struct(">BxxxL")
 _STDOUT, _STDERR = 1, 2
+_HELD_LIMIT = 1 << 20
 
 
 class FrameReader:
@@ -25,6 +26,7 @@ class FrameReader:
         self._header = memoryview(bytearray(_HEADER.size))
         self._header_got = 0
         self._left = 0
+        self._held = bytearray()
         self._failure: PartError | None = None
 
     def read_into(self, buffer: memoryview) -> int:
@@ -35,7 +37,7 @@ class FrameReader:
         """
         if self._failure is not None:
             raise self._failure
-        filled = 0
+        filled = self._give_held(buffer)
         try:
             with self._connection.reading():
                 while filled < len(buffer) and self._next_payload():
@@ -65,21 +67,36 @@ class FrameReader:
 
         Raises as `read_into` does.
         """
+        if self._held:
+            return self._give_held(buffer)
         with self._connection.reading():
             return self._payload(buffer[: self._left]) if self._next_payload() else 0
 
     def take_frame(self, on_stdout: Callable[[bytes], None]) -> bool:
         """Take in one whole frame, of either stream, inside a guard of the caller's; False at the end of the stream."""
+        if self._held:
+            on_stdout(bytes(self._held))
+            self._held.clear()
+            return True
         if not self._left and not self._next_frame():
             return False
         self._take_payload(on_stdout)
         return True
 
     def settle(self, enough: Callable[[], bool]) -> None:
-        """Take in standard error until it is enough, the first payload of standard output waits, or all has ended."""
+        """Take in standard error until it is enough or all has ended, holding what standard output says meanwhile.
+
+        The engine copies the two streams side by side: what was written first need not come first.
+        """
         with self._connection.reading():
-            while not enough() and not self._left and self._next_frame():
-                pass
+            while not enough() and len(self._held) < _HELD_LIMIT and self._next_frame():
+                self._take_payload(self._held.extend)
+
+    def _give_held(self, buffer: memoryview) -> int:
+        size = min(len(buffer), len(self._held))
+        buffer[:size] = self._held[:size]
+        del self._held[:size]
+        return size
 
     def _next_payload(self) -> bool:
         """Go on to the next payload of standard output; False at the end of the stream."""

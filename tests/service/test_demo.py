@@ -17,6 +17,7 @@ from app.api.jobs import JobDocument
 from app.archive.parts import Part, PartFault, PartKind, PartOutcome, PartResult
 from app.demo.story import check_succeeded
 from app.errors import Code, JobError
+from app.exits import Exit
 from app.jobs.records import Job, JobFault, JobKind, JobState
 from tests.support.demo import Demo, demo_place
 from tests.support.docker_engine import Images, RunContainer, docker
@@ -193,7 +194,7 @@ def test_a_service_that_cannot_start_ends_it_with_the_service_s_own_words(demo: 
 
     done = demo.run(TMPDIR=str(deep))
 
-    assert done.returncode == 1
+    assert done.returncode == Exit.UNREACHABLE
     assert "CELL_BACKUP_STATE_DIR is too long" in done.stderr
     assert "cell-backup: The service ended before it had begun." in done.stderr
     assert list(deep.iterdir()) == []
