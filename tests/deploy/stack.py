@@ -122,6 +122,7 @@ def _variables(home: Path, base: Base, docker_host: str) -> dict[str, str]:
         "PIP_OPTIONS": OFFLINE,
         "BUILD_NETWORK": "none",
         "CELL_BACKUP_CELL_ROOT": str(home / "cell"),
+        "SECRETS_DIR": str(home / "secrets"),
         "CELL_BACKUP_PORT": str(free_port()),
         "CELL_BACKUP_LEASE_SECONDS": "5",
         "CELL_BACKUP_SCRYPT_N": "1024",

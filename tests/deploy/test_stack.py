@@ -70,6 +70,21 @@ def test_a_cell_comes_back_through_the_stack(stack: Stack, images: Images, run_c
         assert differences(volume, describe(container.volume)) == []
 
 
+def test_a_schedule_encrypts_with_a_passphrase_from_a_file_that_only_root_reads(stack: Stack) -> None:
+    secret = stack.home / "secrets/passphrase"
+    secret.touch(mode=0o600)
+    secret.write_text(PASSPHRASE)
+    wanted = {"name": "nightly", "cron": "30 2 * * *", "passphrase_file": "/etc/cell-backup/passphrase"}
+    with stack.client() as service:
+        service.ask("POST", "/api/schedules", expect=201, json=wanted)
+        job = service.ask("POST", "/api/schedules/nightly/run", expect=202).json()
+        done = service.wait_for(job["job_id"])
+        assert done["state"] == "succeeded", done
+        restored = restore(service, done["backup_id"], passphrase=PASSPHRASE)
+        assert restored["state"] == "succeeded", restored
+        service.ask("DELETE", "/api/schedules/nightly", expect=204)
+
+
 def test_the_command_line_works_in_the_stack(stack: Stack) -> None:
     with stack.client() as service:
         archive = service.backup(services=[], components=["web"])["result"]["file_name"]
