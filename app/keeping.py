@@ -1,9 +1,9 @@
 """Keeps one worker process running: starts it again when it died, and replaces it when it hangs.
 
 A process that hangs or was stopped does not end, so nobody who waits for its end would ever notice. What systemd's
-watchdog does for services is done here for the worker of `serve`: it inherits a pipe and writes a byte every two
-seconds from its event loop; when none came for a while it is killed. A worker that only waits, for an engine or for
-Redis, has an event loop that runs: it beats on.
+watchdog does for services is done here for the worker of `serve` and of `worker --keep`: it inherits a pipe and writes
+a byte every two seconds from its event loop; when none came for a while it is killed. A worker that only waits, for an
+engine or for Redis, has an event loop that runs: it beats on.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ _LONGEST_PAUSE = 30.0
 
 
 @asynccontextmanager
-async def worker_kept_alive(settings: Settings) -> AsyncIterator[None]:
-    """Keep one worker process running while the block runs."""
-    keeper = asyncio.create_task(_keep_worker(settings))
+async def worker_kept_alive(settings: Settings, *, grace: float = _GRACE) -> AsyncIterator[None]:
+    """Keep one worker process running while the block runs; at its end it has `grace` seconds to end by itself."""
+    keeper = asyncio.create_task(_keep_worker(settings, grace))
     try:
         yield
     finally:
@@ -52,14 +52,14 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **given}
 
 
-async def _keep_worker(settings: Settings) -> None:
+async def _keep_worker(settings: Settings, grace: float) -> None:
     pause = 1.0
     loop = asyncio.get_running_loop()
     limit = max(settings.lease_seconds, _SHORTEST_LIMIT)
     while True:
         begun = loop.time()
         try:
-            said = f"ended with exit code {await _work_once(settings, limit)}"
+            said = f"ended with exit code {await _work_once(settings, limit, grace)}"
         except OSError as error:  # no memory, or no more processes, just now
             said = f"could not be started: {error}"
         pause = 1.0 if loop.time() - begun > _LONGEST_PAUSE else min(2 * pause, _LONGEST_PAUSE)
@@ -67,8 +67,8 @@ async def _keep_worker(settings: Settings) -> None:
         await asyncio.sleep(pause)
 
 
-async def _work_once(settings: Settings, limit: float) -> int:
-    async with _worker_process(settings) as (process, beats):
+async def _work_once(settings: Settings, limit: float, grace: float) -> int:
+    async with _worker_process(settings, grace) as (process, beats):
         watch = asyncio.create_task(_kill_when_silent(process, Pulse(beats, limit)))
         try:
             return await process.wait()
@@ -78,7 +78,7 @@ async def _work_once(settings: Settings, limit: float) -> int:
 
 
 @asynccontextmanager
-async def _worker_process(settings: Settings) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+async def _worker_process(settings: Settings, grace: float) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     beats, given = os.pipe()
     try:
         try:
@@ -96,16 +96,16 @@ async def _worker_process(settings: Settings) -> AsyncIterator[tuple[asyncio.sub
         try:
             yield process, beats
         finally:
-            await _ended(process)
+            await _ended(process, grace)
     finally:
         os.close(beats)
 
 
-async def _ended(process: asyncio.subprocess.Process) -> None:
+async def _ended(process: asyncio.subprocess.Process, grace: float) -> None:
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), _GRACE)
+            await asyncio.wait_for(process.wait(), grace)
         except TimeoutError:
             process.kill()
             await process.wait()

@@ -26,6 +26,7 @@ log = logging.getLogger("cell_backup")
 ALONE = (sys.executable, "-m", "workers.alone")
 _OPEN_CONNECTIONS_LIMIT = 5
 _BACKLOG = 512
+_KEPT_GRACE = 110.0  # docker-compose.yml gives the worker's container two minutes
 _AT_ONCE = 16  # connections that asyncio takes before it sees whether they are too many
 
 
@@ -123,6 +124,15 @@ def _address(listener: socket.socket) -> str:
 def run_worker(settings: Settings) -> None:
     """Become the worker process."""
     os.execve(WORKER[0], WORKER, worker_environment(settings))  # noqa: S606 - our own interpreter and module
+
+
+async def keep_worker(settings: Settings) -> None:
+    """Run a worker, again when it ends and anew when it hangs, until SIGINT or SIGTERM."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    async with worker_kept_alive(settings, grace=_KEPT_GRACE):
+        await told.wait()
 
 
 def run_alone(arguments: Sequence[str]) -> None:

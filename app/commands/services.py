@@ -13,7 +13,7 @@ from app.commands.printing import print_json, say
 from app.demo.story import run_demo
 from app.exits import Exit
 from app.logs import configure_logging
-from app.processes import banner, run_worker, serve, serve_api
+from app.processes import banner, keep_worker, run_worker, serve, serve_api
 from app.settings import Settings, load_settings
 
 
@@ -29,6 +29,8 @@ def add(command: Adding) -> None:
         parser.add_argument("--cell-root", type=Path, help="folder of the cell")
         if name == "quick":
             add_json(parser)
+        if name == "worker":
+            parser.add_argument("--keep", action="store_true", help="start it again when it ends or hangs")
     command("demo", _demo, "Back up a sample cell, lose it, bring it back, and clean up.")
 
 
@@ -59,7 +61,10 @@ def _api(parsed: argparse.Namespace) -> int:
 
 
 def _worker(parsed: argparse.Namespace) -> int:
-    run_worker(_logged(parsed))
+    settings = _logged(parsed)
+    if not parsed.keep:
+        run_worker(settings)
+    asyncio.run(keep_worker(settings))
     return Exit.SUCCEEDED
 
 

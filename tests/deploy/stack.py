@@ -74,6 +74,12 @@ class Stack(Place):
         """End a container as a crash would; `docker kill` would count as an order, after which nothing restarts."""
         os.kill(self.inspect(service)["State"]["Pid"], signal.SIGKILL)
 
+    def process(self, service: str, word: str) -> int:
+        """Give the number, on this machine, of the process in a service's container that was called with this word."""
+        lines = docker("top", self.container(service), "-eo", "pid,args").decode().splitlines()[1:]
+        [pid] = [int(line.split()[0]) for line in lines if word in line.split()]
+        return pid
+
     def client(self) -> Client:
         """Give a client that calls through the published port, with the token that the API made."""
         token = self.in_container("api", "cat /var/lib/cell-backup/api-token").strip()

@@ -1,7 +1,9 @@
 """A cell backed up, lost and restored through the composed stack, and what happens when parts of the stack go away."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,17 @@ def test_a_worker_that_dies_in_mid_job_comes_back_and_the_job_ends(
         assert service.backup(components=[], services=["files"])["state"] == "succeeded"
         assert stack.inspect("worker")["RestartCount"] > 0
         assert list(stack.backups.glob(".*")) == []
+
+
+def test_a_worker_that_hangs_in_mid_job_is_replaced(stack: Stack, images: Images, run_container: RunContainer) -> None:
+    with run_container(images.gnu) as container, stack.client() as service:
+        job_id = stalled_backup(stack, container)
+        hanging = stack.process("worker", "workers.main")
+        os.kill(hanging, signal.SIGSTOP)
+        done = service.wait_for(job_id)
+        assert (done["state"], done["error"]["code"]) == ("failed", "worker_lost")
+        assert service.backup(components=[], services=["files"])["state"] == "succeeded"
+        assert stack.process("worker", "workers.main") != hanging
 
 
 def test_a_worker_that_is_stopped_in_mid_job_ends_it_within_its_grace(
