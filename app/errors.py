@@ -21,6 +21,7 @@ class Code(StrEnum):
     # the request
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
+    CSRF_FAILED = "csrf_failed"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
     TOKEN_NOT_FOUND = "token_not_found"
     TOKEN_NAME_TAKEN = "token_name_taken"
@@ -125,6 +126,11 @@ MEANINGS: dict[Code, Meaning] = {
         401, "Not authorized", "Send 'Authorization: Bearer <token>'; the token is in <state dir>/api-token."
     ),
     Code.FORBIDDEN: Meaning(403, "Not allowed", "This token may only read; use one with the scope 'admin'."),
+    Code.CSRF_FAILED: Meaning(
+        403,
+        "Request is not from the admin page",
+        "Reload the page. A program sends a token as 'Authorization: Bearer <token>' instead of the page's cookie.",
+    ),
     Code.TOO_MANY_ATTEMPTS: Meaning(
         429, "Too many failed attempts", "Wait as long as Retry-After says, then send the right token."
     ),

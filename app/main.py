@@ -18,10 +18,12 @@ from app.api import (
     health,
     jobs,
     metrics,
+    page,
     reading,
     restores,
     retention,
     schedules,
+    session,
     tokens,
     uploads,
     webhooks,
@@ -93,6 +95,10 @@ def create_app(settings: Settings, *, resources: Resources | None = None) -> Fas
         audit.router,
     ):
         app.include_router(router)
+    if settings.page:
+        app.include_router(session.router)
+        app.include_router(page.router)
+        app.mount("/ui", page.files(), name="ui")
     if settings.docs:
         app.include_router(docs.router)
         app.mount("/assets", docs.assets(), name="assets")

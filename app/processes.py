@@ -143,5 +143,6 @@ def run_alone(arguments: Sequence[str]) -> None:
 def banner(address: str, settings: Settings) -> str:
     """Say where the service is, for people."""
     token = "CELL_BACKUP_API_TOKEN" if settings.api_token else settings.state_dir / "api-token"
-    page = f"API page: {address}/docs, " if settings.docs else ""
-    return f"cell-backup {__version__} on {address} ({page}token: {token})"
+    page = f"page: {address}/, " if settings.page else ""
+    docs = f"API page: {address}/docs, " if settings.docs else ""
+    return f"cell-backup {__version__} on {address} ({page}{docs}token: {token})"

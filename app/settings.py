@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     shrink_limit: Annotated[
         float, Field(ge=0, le=1, description="Nothing goes after a backup below this part of the usual size; 0: off.")
     ] = 0.5
+    page: Annotated[bool, Field(description="Whether the admin page is served, and one can log in to it.")] = True
     docs: Annotated[bool, Field(description="Whether /docs and /openapi.json are served.")] = True
     metrics: Annotated[
         Literal["token", "public", "off"], Field(description="Who may read /metrics: a token's holder, all, nobody.")

@@ -46,10 +46,14 @@ class Tokens:
 
     def holder_of(self, token: str) -> Holder | None:
         """Say whose token this is; None for one that is not valid. Takes as long for every token."""
-        digest = hashlib.sha256(token.encode()).hexdigest()
+        digest = hashlib.sha256(token.encode(errors="surrogatepass"))  # JSON can bring half a character
+        return self.holder_with(digest.hexdigest())
+
+    def holder_with(self, sha256: str) -> Holder | None:
+        """Say whose the token with this digest is; None where it is not, or no longer, valid."""
         found = None
         for known, holder in self._all():
-            if hmac.compare_digest(known, digest):
+            if hmac.compare_digest(known, sha256):
                 found = holder
         return found
 

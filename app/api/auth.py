@@ -1,12 +1,15 @@
-"""Who may ask: whoever holds a token with the right scope. What changes or gives away something is noted."""
+"""Who may ask: whoever holds a token with the right scope, or has logged in with one.
 
-import logging
+What changes or gives away something is noted.
+"""
+
+import hmac
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi import APIRouter, Depends, Request, Response, Security, params
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPBearer
 from typing_extensions import override
 
 from app.api.attempts import Refusal
@@ -14,11 +17,13 @@ from app.api.noting import noted, tell
 from app.api.problems import problems, with_problems
 from app.api.resources import resources_of
 from app.errors import Code, InputError
+from app.sessions import Session
 from app.tokens import Holder, Scope
 
+COOKIE = "cell_backup_session"
+_SAFE = {"GET", "HEAD"}
 _UNKNOWN_PEER = "unknown"
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-_log = logging.getLogger(__name__)
 bearer = HTTPBearer(
     scheme_name="token",
     description=(
@@ -30,29 +35,91 @@ bearer = HTTPBearer(
     ),
     auto_error=False,
 )
+cookie = APIKeyCookie(
+    name=COOKIE,
+    scheme_name="session",
+    description=(
+        "The cookie that POST /api/session sets, for the admin page. Each request but GET and HEAD also carries the "
+        "session's CSRF token as `X-CSRF-Token`. It counts only where there is no `Authorization` header."
+    ),
+    auto_error=False,
+)
+
+
+def secured(scope: Scope) -> list[params.Depends]:
+    """Tell the OpenAPI document that a token or a session with this scope is needed; `authorise` sees to it."""
+    return [Security(bearer, scopes=[scope]), Security(cookie, scopes=[scope])]
 
 
 async def authorise(request: Request, scope: Scope) -> Holder:
-    """Say who asks; a wrong token is answered late.
+    """Say who asks, by token or else by the admin page's cookie; a wrong token is answered late.
 
-    Raises InputError UNAUTHORIZED, FORBIDDEN where the token's scope is too small, or TOO_MANY_ATTEMPTS.
+    Raises InputError UNAUTHORIZED, CSRF_FAILED, FORBIDDEN where the token's scope is too small, or TOO_MANY_ATTEMPTS.
     """
+    carries_token = "authorization" in request.headers or COOKIE not in request.cookies
+    holder = await _by_token(request) if carries_token else await _by_cookie(request)
+    request.state.holder = holder
+    if not holder.may(scope):
+        await _tell(request, Code.FORBIDDEN, holder)
+        raise InputError(Code.FORBIDDEN, f"This needs a token with the scope '{scope}'; '{holder.name}' may only read.")
+    return holder
+
+
+async def holder_of(request: Request, token: str, *, hint: str | None = None) -> Holder:
+    """Say whose token this is; one that is wrong is noted, and answered late, with InputError UNAUTHORIZED."""
     given = resources_of(request)
+    holder = given.tokens.holder_of(token)
+    if holder is None:
+        await _tell(request, Code.UNAUTHORIZED)
+        await given.attempts.failed(peer_of(request))
+        raise InputError(Code.UNAUTHORIZED, "The token is not one of this service.", hint=hint)
+    return holder
+
+
+def session_id_of(request: Request) -> str:
+    """Give the id of a session that the request came with, empty where it has none."""
+    return request.cookies.get(COOKIE, "")
+
+
+def session_of(request: Request) -> Session:
+    """Give the session that the request came with; raise InputError UNAUTHORIZED."""
+    given = resources_of(request)
+    session = given.sessions.find(session_id_of(request), given.tokens)
+    if session is None:
+        raise InputError(Code.UNAUTHORIZED, "Nobody is logged in, or not any more.", hint="Log in with a token.")
+    return session
+
+
+async def check_origin(request: Request, session: Session) -> None:
+    """Raise InputError CSRF_FAILED unless the page itself sent a request that came by cookie."""
+    shown = request.headers.get("x-csrf-token", "")
+    is_right = hmac.compare_digest(shown.encode(), session.csrf_token.encode())
+    if not is_right or request.headers.get("sec-fetch-site") == "cross-site":
+        await _tell(request, Code.CSRF_FAILED, session.holder)
+        message = "The request came by cookie, and from another site or without the right X-CSRF-Token."
+        raise InputError(Code.CSRF_FAILED, message)
+
+
+async def _by_token(request: Request) -> Holder:
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     token = token.strip()
     if kind.lower() != "bearer" or not token:
         raise InputError(Code.UNAUTHORIZED, "The request carries no bearer token.")
-    holder = given.tokens.holder_of(token)
-    if holder is None:
-        await tell(given, given.refusals.note(Refusal(Code.UNAUTHORIZED, peer_of(request))))
-        await given.attempts.failed(peer_of(request))
-        raise InputError(Code.UNAUTHORIZED, "The bearer token is not one of this service.")
-    request.state.holder = holder
-    if not holder.may(scope):
-        what = getattr(request.scope.get("route"), "name", None)
-        await tell(given, given.refusals.note(Refusal(Code.FORBIDDEN, peer_of(request), holder.name, what)))
-        raise InputError(Code.FORBIDDEN, f"This needs a token with the scope '{scope}'; '{holder.name}' may only read.")
-    return holder
+    return await holder_of(request, token)
+
+
+async def _by_cookie(request: Request) -> Holder:
+    session = session_of(request)
+    if request.method not in _SAFE:
+        await check_origin(request, session)
+    return session.holder
+
+
+async def _tell(request: Request, code: Code, holder: Holder | None = None) -> None:
+    given = resources_of(request)
+    what = getattr(request.scope.get("route"), "name", None) if holder else None
+    refusal = Refusal(code, peer_of(request), holder.name if holder else None, what)
+    await tell(given, given.refusals.note(refusal))
 
 
 def peer_of(request: Request) -> str:
@@ -76,10 +143,12 @@ class _GuardedRoute(APIRoute):
     audited = True
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
-        looks = set(given.get("methods") or {"GET"}) <= {"GET", "HEAD"}
+        looks = set(given.get("methods") or {"GET"}) <= _SAFE
         self.scope = Scope.READ if looks and not self.always_admin else Scope.ADMIN
-        given["dependencies"] = [*(given.get("dependencies") or ()), Security(bearer, scopes=[self.scope])]
-        codes = (Code.FORBIDDEN,) if self.scope is Scope.ADMIN else ()
+        given["dependencies"] = [*(given.get("dependencies") or ()), *secured(self.scope)]
+        codes = [Code.FORBIDDEN] if self.scope is Scope.ADMIN else []
+        codes += [] if looks else [Code.CSRF_FAILED]
+        codes += [Code.NOT_FOUND] if "{" in path else []  # a name or an id with a line break in it
         given["responses"] = with_problems(given.get("responses") or {}, *codes, Code.TOO_MANY_ATTEMPTS)
         if given.get("description"):
             given["description"] = f"{given['description']} Needs the scope `{self.scope}`."

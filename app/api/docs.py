@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse
 from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 
@@ -18,9 +18,10 @@ _DESCRIPTION = """\
 Saves a Personal Internet Cell, live data volumes included, into one archive and brings it back.
 
 Everything below `/api`, and `/ready`, wants a token as `Authorization: Bearer <token>`; a token with the scope `read`
-looks, one with the scope `admin` may do everything, and each operation says which it needs. Long work is queued: a POST
-answers 202 with the address of a job, which tells how far it is and how it ended. Every error is a problem document
-(RFC 9457) whose `code` never changes its meaning and whose `hint` says what to do.
+looks, one with the scope `admin` may do everything, and each operation says which it needs. The admin page shows its
+token once, to POST /api/session, and has a cookie from then on. Long work is queued: a POST answers 202 with the
+address of a job, which tells how far it is and how it ended. Every error is a problem document (RFC 9457) whose
+`code` never changes its meaning and whose `hint` says what to do.
 """
 _TAGS = [
     {"name": "backups", "description": "Make archives, look at them, bring the cell back from them, take them away."},
@@ -28,7 +29,7 @@ _TAGS = [
     {"name": "schedules", "description": "What is done by itself, and when."},
     {"name": "retention", "description": "Which archives stay, and removing the others."},
     {"name": "webhooks", "description": "Who is told how jobs end, and what came of it."},
-    {"name": "access", "description": "Tokens, and the log of who asked for what."},
+    {"name": "access", "description": "Tokens, sessions, and the log of who asked for what."},
     {"name": "health", "description": "For monitors."},
 ]
 _PAGE = Path(app.web.__file__).with_name("docs.html")
@@ -39,12 +40,6 @@ _PAGE_POLICY = (
 )
 
 router = APIRouter(include_in_schema=False)
-
-
-@router.get("/")
-async def start() -> RedirectResponse:
-    """Send browsers to the documentation."""
-    return RedirectResponse("docs")
 
 
 @router.get("/docs")

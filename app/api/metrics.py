@@ -1,10 +1,10 @@
 """What Prometheus asks for."""
 
-from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 
-from app.api.auth import authorise, bearer
+from app.api.auth import authorise, secured
 from app.api.metric_facts import find_facts
 from app.api.metric_families import FactsCollector
 from app.api.problems import problems
@@ -35,7 +35,7 @@ async def may_read(request: Request) -> None:
         "asked for. Without Redis it tells `cell_backup_redis_up 0` and what can be known without it. "
         "CELL_BACKUP_METRICS says who may read it: the holder of a token, all, or nobody (then it is not found)."
     ),
-    dependencies=[Depends(may_read), Security(bearer, scopes=[Scope.READ])],
+    dependencies=[Depends(may_read), *secured(Scope.READ)],
     response_class=PlainTextResponse,
     responses={
         200: {"content": {"text/plain": {"example": _EXAMPLE}, _OPENMETRICS: {"schema": {"type": "string"}}}},

@@ -12,6 +12,7 @@ from app.catalog.base import Store
 from app.cell.layout import Layout
 from app.engine.base import Engine
 from app.jobs.rooms import Jobs
+from app.sessions import Sessions
 from app.settings import Settings
 from app.tokens import Tokens
 
@@ -31,6 +32,7 @@ class Resources:
     jobs: Jobs
     store: Store
     engine: Engine
+    sessions: Sessions = field(default_factory=Sessions)
     attempts: Attempts = field(default_factory=Attempts)
     refusals: Refusals = field(default_factory=Refusals)
     derivation: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

@@ -175,3 +175,23 @@ def test_of_many_peers_some_are_told_apart_and_the_others_are_counted_together(h
     told = [refusals.note(Refusal(Code.UNAUTHORIZED, str(number))) for number in range(1000)]
     assert len([line for lines in told for line in lines]) == 65
     assert refusals.rest() == [(Refusal(Code.UNAUTHORIZED, "others"), 935)]
+
+
+async def test_a_login_with_a_wrong_token_is_slowed_down_as_a_wrong_header_is(
+    slow_app: FastAPI, slow: Resources, hands: Hands
+) -> None:
+    async with client_of(slow_app) as client:
+        for _ in range(2):
+            assert_problem(await client.get("/api/jobs", headers=WRONG), 401, Code.UNAUTHORIZED)
+            refused = await client.post("/api/session", json={"token": "wrong"})
+            assert_problem(refused, 401, Code.UNAUTHORIZED)
+        assert (await client.post("/api/session", json={"token": TOKEN})).status_code == 200
+    assert hands.slept == [0.25, 0.5, 1.0, 2.0]
+    assert [(entry.count, entry.code) for entry in slow.audit.read(limit=10)[1:]] == [(1, "unauthorized")]
+
+
+async def test_a_session_that_is_unknown_is_no_attempt(slow_app: FastAPI, hands: Hands) -> None:
+    async with client_of(slow_app, Cookie="cell_backup_session=of-yesterday") as client:
+        for path in ("/api/jobs", "/api/session"):
+            assert_problem(await client.get(path), 401, Code.UNAUTHORIZED)
+    assert hands.slept == []

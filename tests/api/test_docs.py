@@ -48,18 +48,13 @@ async def test_the_browser_is_told_to_load_nothing_from_another_host(stranger: h
     assert "<script>" not in (await stranger.get("/docs")).text
 
 
-async def test_the_start_page_leads_to_the_documentation(stranger: httpx2.AsyncClient) -> None:
-    response = await stranger.get("/", follow_redirects=True)
-    assert response.url.path == "/docs"
-    assert response.status_code == 200
-
-
 async def test_without_documentation_nothing_of_it_is_there(resources: Resources) -> None:
     settings = resources.settings.model_copy(update={"docs": False})
     async with client_of(create_app(settings, resources=replace(resources, settings=settings))) as stranger:
-        for path in ("/", "/docs", "/openapi.json", "/assets/docs.js"):
+        for path in ("/docs", "/openapi.json", "/assets/docs.js"):
             assert_problem(await stranger.get(path), 404, Code.NOT_FOUND)
-        assert (await stranger.get("/health")).status_code == 200
+        for path in ("/health", "/"):
+            assert (await stranger.get(path)).status_code == 200
 
 
 def test_operations_keep_their_names(app: FastAPI) -> None:
@@ -100,6 +95,9 @@ def test_operations_keep_their_names(app: FastAPI) -> None:
         "rotate_token": "post /api/tokens/{name}/rotate",
         "remove_token": "delete /api/tokens/{name}",
         "read_audit": "get /api/audit",
+        "log_in": "post /api/session",
+        "get_session": "get /api/session",
+        "log_out": "delete /api/session",
     }
 
 

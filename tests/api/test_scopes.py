@@ -25,7 +25,9 @@ READ = {
     "list_schedules",
     "get_schedule",
 }
-PUBLIC = {"health"}
+PUBLIC = {"health", "log_in"}
+# whose session it is may do this with any scope
+OWN = {"get_session", "log_out"}
 
 
 def operations(app: FastAPI) -> dict[str, tuple[str, str, list[str]]]:
@@ -34,7 +36,7 @@ def operations(app: FastAPI) -> dict[str, tuple[str, str, list[str]]]:
         operation["operationId"]: (
             method.upper(),
             path,
-            [scope for wanted in operation.get("security", []) for scope in wanted["token"]],
+            [scope for wanted in operation.get("security", []) for scope in wanted.get("token", ())],
         )
         for path, methods in app.openapi()["paths"].items()
         for method, operation in methods.items()
@@ -50,13 +52,32 @@ def reader(resources: Resources) -> dict[str, str]:
 
 def test_each_operation_says_which_scope_it_needs(app: FastAPI) -> None:
     scopes = {name: scopes for name, (_, _, scopes) in operations(app).items()}
-    assert {name for name in scopes if not scopes[name]} == PUBLIC
+    assert {name for name in scopes if not scopes[name]} == PUBLIC | OWN
     assert {name for name in scopes if scopes[name] == ["read"]} == READ
-    assert all(scopes[name] == ["admin"] for name in scopes.keys() - PUBLIC - READ)
+    assert all(scopes[name] == ["admin"] for name in scopes.keys() - PUBLIC - OWN - READ)
+    for path in app.openapi()["paths"].values():
+        for method, operation in path.items():
+            name = operation["operationId"]
+            examples = operation["responses"].get("403", {}).get("content", {}).get("application/problem+json", {})
+            codes = set(examples.get("examples", ()))
+            assert ("forbidden" in codes) is (scopes[name] == ["admin"]), name
+            assert ("csrf_failed" in codes) is (method != "get" and name not in PUBLIC), name
+
+
+def test_each_operation_that_takes_a_token_takes_a_session_too(app: FastAPI) -> None:
+    assert app.openapi()["components"]["securitySchemes"]["session"] | {"description": ""} == {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "cell_backup_session",
+        "description": "",
+    }
     for path in app.openapi()["paths"].values():
         for operation in path.values():
-            needs_admin = operation.get("security") == [{"token": ["admin"]}]
-            assert ("403" in operation["responses"]) is needs_admin, operation["operationId"]
+            ways = {way: scopes for wanted in operation.get("security", ()) for way, scopes in wanted.items()}
+            if operation["operationId"] in OWN:
+                assert ways == {"session": []}
+            else:
+                assert ways.get("session") == ways.get("token"), operation["operationId"]
 
 
 @pytest.mark.usefixtures("plain")

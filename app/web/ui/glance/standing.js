@@ -1,0 +1,75 @@
+/** How the cell stands: the last good backup. */
+
+import { isGood, nameOf, pageOf, verify } from "../actions.js";
+import { el, svg } from "../dom.js";
+import { ago, bytes, duration } from "../format.js";
+import { badge, button, mark, when } from "../parts.js";
+import { holdings } from "../words.js";
+import { backupButton } from "../views/backup.js";
+
+/** Show the last good backup, or say what to do where there is none. */
+export function standing(backups, failures, mayChange) {
+  const good = backups.find(isGood);
+  if (good) return lastGood(good, failures.some((job) => job.kind === "backup"), mayChange);
+  return backups.length ? noneGood(backups[0]) : first(mayChange);
+}
+
+function lastGood(backup, hasFailedSince, mayChange) {
+  const sign = hasFailedSince ? "warn" : "good";
+  return el("section", { class: "card standing" },
+    icon(sign),
+    el("div", {},
+      el("h2", { class: "verdict" }, "The last good backup was made ", when(backup.created_at)),
+      el("p", { class: "hint" }, el("a", { href: pageOf(backup.backup_id) }, nameOf(backup))),
+      el("dl", { class: "stats" },
+        stat("Size", bytes(backup.size), backup.seconds === null ? "" : `made in ${duration(backup.seconds)}`),
+        stat("Holds", holdings(backup.parts) || "unknown", "configuration, keys, data"),
+        stat("Encrypted", backup.encrypted ? "yes" : "no", backup.encrypted ? "opens with its passphrase only" : "whoever gets the file can read it"),
+        stat("Verified", ...verification(backup, mayChange)))));
+}
+
+function stat(name, value, more) {
+  return el("div", {}, el("dt", {}, name), el("dd", {}, el("div", { class: "value" }, value), more ? el("div", { class: "hint" }, more) : null));
+}
+
+function verification(backup, mayChange) {
+  if (backup.verified) return ["yes", ["it was whole ", when(backup.verified.at)]];
+  return ["not yet", mayChange ? button("Verify it now", () => verify(backup), { kind: "small" }) : ""];
+}
+
+function noneGood(newest) {
+  return el("section", { class: "card standing" },
+    icon("bad"),
+    el("div", {},
+      el("h2", { class: "verdict" }, "There is no good backup yet"),
+      el("p", {}, "A good backup has everything that it should have, and no verification found it broken. The newest file here is ",
+        el("a", { href: pageOf(newest.backup_id) }, nameOf(newest)), `, of ${ago(newest.created_at)}: `,
+        newest.outcome ? badge(newest.outcome) : mark("faint", "came from elsewhere"))));
+}
+
+function first(mayChange) {
+  return el("section", { class: "card standing" },
+    icon("note"),
+    el("div", {},
+      el("h2", { class: "verdict" }, "Nothing has been backed up yet"),
+      el("p", {}, "A backup saves the cell's configuration, its keys and the data of its services into one file. You watch it here while it runs. Afterwards, download the file and keep a copy somewhere else."),
+      el("ol", { class: "steps" },
+        el("li", {}, "Make the first backup."),
+        el("li", {}, "Let it be made every night: ", el("a", { href: "#/schedules" }, "Schedules"), "."),
+        el("li", {}, "Say how many are kept: ", el("a", { href: "#/retention" }, "Retention"), ".")),
+      mayChange ? backupButton("Make the first backup") : null,
+      el("p", { class: "hint after" }, "Do you have an archive already? ", el("a", { href: "#/upload" }, "Upload it"), " and restore the cell from it.")));
+}
+
+const SIGNS = {
+  good: "M7 12.5l3.2 3.2L17 9",
+  warn: "M12 7v6M12 16.5v.2",
+  bad: "M8.5 8.5l7 7M15.5 8.5l-7 7",
+  note: "M12 8v8M8 12h8",
+};
+
+function icon(kind) {
+  const line = { fill: "none", stroke: "currentColor", "stroke-width": 2, "stroke-linecap": "round", "stroke-linejoin": "round" };
+  return svg("svg", { class: `sign ${kind}`, viewBox: "0 0 24 24", width: 48, height: 48, "aria-hidden": "true" },
+    svg("circle", { cx: 12, cy: 12, r: 11, class: "paper" }), svg("path", { d: SIGNS[kind], ...line }));
+}
