@@ -197,7 +197,7 @@ MEANINGS: dict[Code, Meaning] = {
     ),
     Code.INVALID_LAYOUT: Meaning(422, "Layout file is invalid", "Correct the file CELL_BACKUP_LAYOUT_FILE names."),
     Code.INVALID_MANIFEST: Meaning(
-        422, "Service manifest is invalid", "Correct data/services/<id>/manifest.json as the README describes."
+        422, "Service manifest is invalid", "Correct data/services/<id>/manifest.json as docs/services.md describes."
     ),
     Code.INVALID_SETTING: Meaning(422, "Setting is invalid", "Correct the environment variable the message names."),
     Code.INVALID_TEMPLATE: Meaning(

@@ -47,6 +47,7 @@ BACKUP_EXAMPLE: dict[str, Any] = {
     "warnings": [],
     "verified": {"at": "2026-11-23T02:05:00Z", "ok": True, "code": None, "message": None},
     "expires_at": None,
+    "choice": [],
 }
 
 
@@ -82,6 +83,7 @@ class BackupModel(BaseModel):
     warnings: list[str]
     verified: VerificationModel | None
     expires_at: Annotated[datetime | None, Field(description="When it is removed by rule; null: never.")]
+    choice: Annotated[list[str], Field(description="What of the cell was chosen for it; empty: everything.")]
 
     @classmethod
     def of(cls, entry: Entry) -> "BackupModel":
@@ -103,6 +105,7 @@ class BackupModel(BaseModel):
             warnings=list(entry.warnings),
             verified=None if entry.verified is None else VerificationModel.model_validate(entry.verified),
             expires_at=entry.expires_at,
+            choice=list(entry.choice),
         )
 
 

@@ -108,12 +108,12 @@ def _archive_facts(store: Store) -> ArchiveFacts | None:
 
 
 def is_good(entry: Entry) -> bool:
-    """Tell whether this is a backup that has all that was asked for, and that no verification found broken.
+    """Tell whether this is a backup of everything, all of it is there, and no verification found it broken.
 
     What a restore saved before it began is none: it holds only what was about to be replaced.
     """
     broken = entry.verified is not None and not entry.verified.ok
-    return entry.outcome == JobState.SUCCEEDED and entry.expires_at is None and not broken
+    return entry.outcome == JobState.SUCCEEDED and not entry.choice and entry.expires_at is None and not broken
 
 
 def _disk(directory: Path) -> Disk | None:

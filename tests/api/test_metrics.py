@@ -206,10 +206,11 @@ async def test_archives_are_summed_up(client: httpx2.AsyncClient, store: LocalSt
     "facts",
     [
         {"outcome": "partial"},
+        {"choice": ("component:web", "service:*")},
         {"expires_at": datetime(2100, 1, 1, tzinfo=UTC)},
         {"verified": Verification(datetime.now(UTC), ok=False, code="archive_damaged")},
     ],
-    ids=["partial", "saved before a restore", "found broken"],
+    ids=["partial", "some parts only", "saved before a restore", "found broken"],
 )
 async def test_what_is_no_good_backup_does_not_hide_that_the_last_good_one_is_old(
     client: httpx2.AsyncClient, store: LocalStore, facts: Mapping[str, Any]

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.docs.pages import blocks, page, section
 from tests.service.terminal import answer_on_terminal
-from tests.support.service import PROJECT, Client, running_service, sample_place
+from tests.support.service import Client, running_service, sample_place
 from tests.support.tars import check_sums, extract
 from tests.support.trees import Tree, describe, differences
 
@@ -278,20 +279,18 @@ def test_the_command_line_opens_an_encrypted_archive_without_the_service(
     assert len(check_like_coreutils(plain_archive, tmp_path / "tree")) == locked["result"]["files"]
 
 
-def python_in_readme() -> str:
-    """Give the first block of Python below the heading that speaks of opening an encrypted archive."""
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    _, heading, section = readme.partition("Opening an encrypted archive\n")
-    assert heading, "README.md has no heading 'Opening an encrypted archive'"
-    block = re.search(r"^```python\n(.*?)^```", section.partition("\n#")[0], re.MULTILINE | re.DOTALL)
-    assert block, "README.md has no block of Python below that heading"
-    return block[1]
+def python_in_docs() -> str:
+    """Give the block of Python below the heading that speaks of opening an encrypted archive."""
+    (script,) = blocks(section(page("format.md"), "Opening an encrypted archive"), "python")
+    return script
 
 
-def test_the_ten_lines_in_the_readme_open_an_encrypted_archive(service: Client, locked: Job, tmp_path: Path) -> None:
+def test_the_twenty_lines_of_the_documentation_open_an_encrypted_archive(
+    service: Client, locked: Job, tmp_path: Path
+) -> None:
     script = tmp_path / "open.py"
-    script.write_text(python_in_readme(), encoding="utf-8")
-    assert len(script.read_text().strip().splitlines()) <= 15
+    script.write_text(python_in_docs(), encoding="utf-8")
+    assert len(script.read_text().strip().splitlines()) <= 20
     environment = {key: value for key, value in service.place.environment().items() if key != "PYTHONPATH"}
     command: list[str | Path] = [sys.executable, script, archive_of(service, locked)]
     session = answer_on_terminal(command, PASSPHRASE, environment=environment, directory=tmp_path)
@@ -302,9 +301,9 @@ def test_the_ten_lines_in_the_readme_open_an_encrypted_archive(service: Client, 
     assert len(check_like_coreutils(plain_archive, tmp_path / "tree")) == locked["result"]["files"]
 
 
-def test_the_ten_lines_refuse_a_wrong_passphrase(service: Client, locked: Job, tmp_path: Path) -> None:
+def test_the_twenty_lines_refuse_a_wrong_passphrase(service: Client, locked: Job, tmp_path: Path) -> None:
     script = tmp_path / "open.py"
-    script.write_text(python_in_readme(), encoding="utf-8")
+    script.write_text(python_in_docs(), encoding="utf-8")
     command: list[str | Path] = [sys.executable, script, archive_of(service, locked)]
     environment = service.place.environment()
     session = answer_on_terminal(command, "wrong", environment=environment, directory=tmp_path)
