@@ -88,6 +88,7 @@ def create_app(settings: Settings, *, resources: Resources | None = None) -> Fas
         catalog.router,
         jobs.router,
         retention.router,
+        retention.previews,
         schedules.router,
         webhooks.router,
         tokens.lists,

@@ -67,6 +67,7 @@ _PLAN = {
         "files": 20684,
         "bytes": 555745280,
     },
+    "cell": {"cell_name": "home", "domain": "cell.example"},
     "components": [
         {
             "name": "vault",

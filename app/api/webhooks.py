@@ -44,6 +44,14 @@ class DeliveryList(BaseModel):
     webhooks: list[DeliveryModel]
 
 
+class Receiver(BaseModel):
+    """Say who is told of the end of every job."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"origin": "https://hooks.example"}})
+
+    origin: Annotated[str | None, Field(description="Scheme, host and port of the receiver; null: there is none.")]
+
+
 class Trial(BaseModel):
     """Name the receiver that is tried; left out: the one that the service has for all jobs."""
 
@@ -62,6 +70,18 @@ class Tried(BaseModel):
     origin: Annotated[str, Field(description="Scheme, host and port of the receiver.")]
     delivered: Annotated[bool, Field(description="Whether the receiver answered with a 2xx.")]
     attempt: AttemptModel
+
+
+@router.get(
+    "/webhooks",
+    operation_id="get_receiver",
+    summary="Show who is told of all jobs",
+    description="The receiver that CELL_BACKUP_WEBHOOK_URL names; of its address no more than may be shown.",
+)
+async def get_receiver(given: Given) -> Receiver:
+    """Show the receiver of all jobs."""
+    target = default_target(given.settings)
+    return Receiver(origin=None if target is None else target.origin)
 
 
 @router.get(

@@ -87,6 +87,7 @@ def test_operations_keep_their_names(app: FastAPI) -> None:
         "cancel_job": "post /api/jobs/{job_id}/cancel",
         "follow_job": "get /api/jobs/{job_id}/events",
         "metrics": "get /metrics",
+        "get_receiver": "get /api/webhooks",
         "list_webhooks": "get /api/jobs/{job_id}/webhooks",
         "redeliver_webhook": "post /api/jobs/{job_id}/webhooks/{delivery_id}/redeliver",
         "try_webhook": "post /api/webhooks/test",

@@ -85,6 +85,13 @@ async def test_a_preview_says_what_would_become_of_each_and_changes_nothing(
     await assert_nothing_queued(jobs)
 
 
+async def test_a_preview_is_not_noted(client: httpx2.AsyncClient) -> None:
+    await client.post(f"{URL}/preview", json={"keep_last": 1})
+    assert (await client.put(URL, json={"keep_last": 1})).status_code == 200
+    noted = (await client.get("/api/audit")).json()["entries"]
+    assert [event["what"] for event in noted] == ["set_retention"]
+
+
 async def test_a_preview_without_a_body_is_of_the_policy_that_holds(
     client: httpx2.AsyncClient, nights: list[str]
 ) -> None:

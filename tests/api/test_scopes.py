@@ -20,6 +20,7 @@ READ = {
     "list_jobs",
     "get_job",
     "follow_job",
+    "get_receiver",
     "list_webhooks",
     "get_retention",
     "list_schedules",

@@ -101,6 +101,16 @@ async def test_a_receiver_that_refuses_is_no_error_of_the_call(client: httpx2.As
     assert (response.json()["delivered"], response.json()["attempt"]["status"]) == (False, 500)
 
 
+async def test_of_the_receiver_for_all_jobs_no_more_is_shown_than_where_it_is(
+    app: FastAPI, client: httpx2.AsyncClient, settings: Settings, resources: Resources
+) -> None:
+    assert (await client.get("/api/webhooks")).json() == {"origin": None}
+    default = {"webhook_url": SecretStr("https://hooks.example/path?key"), "webhook_secret": SecretStr("x" * 24)}
+    object.__setattr__(resources, "settings", settings.model_copy(update=default))
+    async with client_of(app, Authorization=f"Bearer {TOKEN}") as again:
+        assert (await again.get("/api/webhooks")).json() == {"origin": "https://hooks.example"}
+
+
 @pytest.mark.parametrize("body", [None, {}, {"secret": "another secret of 24 bytes"}])
 async def test_the_receiver_for_all_jobs_is_tried(
     app: FastAPI, settings: Settings, resources: Resources, body: dict[str, str] | None
