@@ -14,8 +14,8 @@ export const pageOf = (backupId) => `#/backups/${encodeURIComponent(backupId)}`;
 /** Name a backup as people do. */
 export const nameOf = (backup) => backup.label || `Backup of ${exactly(backup.created_at)}`;
 
-/** Tell whether a backup has all that was asked for and nobody found it broken; what a restore saved first is none. */
-export const isGood = (backup) => backup.outcome === "succeeded" && !backup.expires_at && !(backup.verified && !backup.verified.ok);
+/** Tell whether a backup is one of everything and nobody found it broken; what a restore saved first is none. */
+export const isGood = (backup) => backup.outcome === "succeeded" && !backup.choice.length && !backup.expires_at && !(backup.verified && !backup.verified.ok);
 
 /** Begin to verify a backup, asking for its passphrase where it has one, and go to the job's page. */
 export async function verify(backup) {
@@ -29,7 +29,8 @@ export async function verify(backup) {
 
 /** Delete a backup, if the person means it; true where it is gone. */
 export async function deleteBackup(backup) {
-  const text = `“${nameOf(backup)}” (${backup.backup_id}, ${bytes(backup.size)}) is removed from the disk for good. Nobody can bring it back; copies that you downloaded stay.`;
+  const what = `“${nameOf(backup)}” (${backup.backup_id}, ${bytes(backup.size)})`;
+  const text = `${what} is removed from the disk for good. Nobody can bring it back; copies that you downloaded stay.`;
   if (!(await confirmed("Delete this backup?", text, "Delete it"))) return false;
   await remove(addressOf(backup.backup_id));
   return true;

@@ -6,17 +6,19 @@ import { el } from "./dom.js";
 
 /** Make the badges of a backup. */
 export function badgesOf(backup) {
-  const { outcome, encrypted, verified, expires_at: expires, described } = backup;
+  const { outcome, encrypted, verified, expires_at: expires, described, choice } = backup;
+  const isBroken = Boolean(verified) && !verified.ok;
   return el("span", { class: "badges" },
-    outcome ? badge(outcome) : null,
+    isBroken ? titled(mark("bad", "damaged"), verified.at) : null,
+    outcome && !isBroken ? badge(outcome) : null,
     encrypted ? mark("note", "encrypted") : null,
-    verified ? verification(verified) : null,
+    verified && verified.ok ? titled(mark("good", `verified ${ago(verified.at)}`), verified.at) : null,
     expires ? mark("faint", "safety archive") : null,
+    choice.length && !expires ? mark("warn", "not everything") : null,
     described ? null : mark("faint", "came from elsewhere"));
 }
 
-function verification({ ok, at }) {
-  const made = ok ? mark("good", `verified ${ago(at)}`) : mark("bad", "damaged");
-  made.title = exactly(at);
-  return made;
+function titled(badge, at) {
+  badge.title = exactly(at);
+  return badge;
 }

@@ -16,7 +16,8 @@ export function sizeChart(backups) {
   const title = freshId("chart");
   const words = summary(shown);
   const bars = shown.map((backup, index) => bar(backup, index, WIDTH / Math.max(shown.length, 12), most));
-  const picture = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-labelledby": `${title} ${title}-more` },
+  const size = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none" };
+  const picture = svg("svg", { class: "chart", ...size, role: "img", "aria-labelledby": `${title} ${title}-more` },
     svg("title", { id: title }, "Sizes of the backups"),
     svg("desc", { id: `${title}-more` }, words),
     svg("line", { class: "ground", x1: 0, x2: WIDTH, y1: HEIGHT - 0.5, y2: HEIGHT - 0.5 }),
@@ -24,18 +25,20 @@ export function sizeChart(backups) {
   return el("figure", { class: "sizes" }, picture, el("figcaption", { class: "hint" }, words));
 }
 
+const lacks = (backup) => backup.outcome === "partial" || backup.choice.length > 0;
+
 function bar(backup, index, width, most) {
   const height = Math.max(2, (backup.size / most) * (HEIGHT - 4));
   const place = { x: (index + GAP / 2) * width, y: HEIGHT - height, width: width * (1 - GAP), height };
-  const tip = `${exactly(backup.created_at)}: ${bytes(backup.size)}${backup.outcome === "partial" ? ", partial" : ""}`;
-  return svg("rect", { class: backup.outcome === "partial" ? "partial" : "", ...place }, svg("title", {}, tip));
+  const tip = `${exactly(backup.created_at)}: ${bytes(backup.size)}${lacks(backup) ? ", not everything" : ""}`;
+  return svg("rect", { class: lacks(backup) ? "less" : "", ...place }, svg("title", {}, tip));
 }
 
 function summary(shown) {
   const sizes = shown.map((backup) => backup.size);
   const least = bytes(Math.min(...sizes));
   const most = bytes(Math.max(...sizes));
-  const partial = shown.some((backup) => backup.outcome === "partial") ? " Partial ones are drawn in another colour." : "";
+  const less = shown.some(lacks) ? " Those that do not have everything are drawn in another colour." : "";
   const range = least === most ? `all about ${most}` : `from ${least} to ${most}`;
-  return `Sizes of the newest ${shown.length} backups, oldest on the left: ${range}. The last one has ${bytes(sizes.at(-1))}.${partial}`;
+  return `Sizes of the newest ${shown.length} backups, oldest on the left: ${range}. The last one has ${bytes(sizes.at(-1))}.${less}`;
 }

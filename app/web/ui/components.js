@@ -14,7 +14,7 @@ export function partsTable(parts) {
   return table("Components and volumes", COLUMNS, parts.map((part) => [
     about(part),
     badge(part.outcome),
-    ...(NOT_DONE.has(part.outcome) ? ["–", "–", "–"] : [part.files.toLocaleString("en"), bytes(part.bytes), duration(part.seconds)]),
+    ...(NOT_DONE.has(part.outcome) ? ["–", "–", "–"] : [part.files.toLocaleString("en"), bytes(part.bytes), part.seconds ? duration(part.seconds) : "–"]),
   ]));
 }
 

@@ -7,8 +7,8 @@ export const ENDED = new Set(["succeeded", "partial", "failed", "cancelled"]);
 
 /**
  * Call `onJob` with the job's document, now and whenever it changes, until it has ended or `signal` is aborted; gives the last.
- * The service pushes (server-sent events); the browser takes the stream up again by itself where it was cut, and where it
- * cannot, the job is asked for every two seconds. A page that nobody sees holds no connection: a browser has only six.
+ * The service pushes (server-sent events); where the stream is cut, the job is asked for two seconds later, and the stream
+ * taken up again. A page that nobody sees holds no connection: a browser has only six.
  */
 export async function follow(jobId, onJob, signal) {
   const address = `api/jobs/${encodeURIComponent(jobId)}`;
@@ -60,8 +60,6 @@ function streamed(address, job, onJob, signal) {
       onJob(last);
       end();
     });
-    source.addEventListener("error", () => {
-      if (source.readyState === EventSource.CLOSED) end();
-    });
+    source.addEventListener("error", end); // what the browser would try again for ever may never come through a proxy
   });
 }

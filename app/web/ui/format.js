@@ -1,6 +1,7 @@
 /** Says numbers and times as people do. */
 
 const UNITS = ["bytes", "kB", "MB", "GB", "TB", "PB"];
+const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const STEPS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
@@ -43,5 +44,5 @@ export function ago(time, now = Date.now()) {
 
 /** Say a time exactly, in this computer's time zone. */
 export function exactly(time) {
-  return new Date(time).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+  return exact.format(new Date(time));
 }

@@ -46,11 +46,11 @@ let session = null;
 
 const show = routing(ROUTES, main, { session: () => session, onShown: markWay });
 
-function enter(known) {
+function enter(known, { focus = true } = {}) {
   session = known;
   useSession(known);
   drawTop();
-  show();
+  show({ focus });
 }
 
 function leave() {
@@ -81,7 +81,8 @@ function brand() {
   return el("a", { class: "brand", href: "#/" }, el("img", { src: "ui/icon.svg", alt: "", width: 28, height: 28 }), "cell-backup");
 }
 
-function markWay(address) {
+function markWay(shown) {
+  const address = shown === "#/upload" ? "#/backups" : shown;
   for (const link of top.querySelectorAll("nav a")) {
     const target = link.getAttribute("href");
     const isHere = target === "#/" ? address === target : address === target || address.startsWith(`${target}/`);
@@ -101,7 +102,7 @@ async function begin() {
   document.querySelector(".skip").addEventListener("click", skipToContent);
   setInterval(keepTime, 15_000);
   try {
-    enter(await get("api/session"));
+    enter(await get("api/session"), { focus: false });
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (error.status === 401) askWho("");

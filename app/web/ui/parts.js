@@ -8,6 +8,13 @@ export function problemBox(error) {
   return el("div", { class: "box bad", role: "alert" }, el("p", {}, error.message), error.hint ? el("p", { class: "hint" }, error.hint) : null);
 }
 
+/** Tell what went wrong where there is no better place for it; what is no answer of the service is thrown again. */
+export function tellProblem(error) {
+  if (error.name === "AbortError") return;
+  tell([error.message, error.hint].filter(Boolean).join(" "));
+  if (!("status" in error)) throw error;
+}
+
 /** Show a message: `kind` is `good`, `bad`, `warn` or `note`. */
 export function box(kind, ...children) {
   return el("div", { class: `box ${kind}` }, ...children);
@@ -54,8 +61,7 @@ export function button(label, onPress, { kind = "", ...attributes } = {}) {
     try {
       await onPress(made);
     } catch (error) {
-      if (error.name === "AbortError") return;
-      tell([error.message, error.hint].filter(Boolean).join(" "));
+      tellProblem(error);
     } finally {
       delete made.dataset.busy;
       made.removeAttribute("aria-disabled");
@@ -94,7 +100,8 @@ function cellOf({ name, number }, content) {
 
 /** Show facts as names with values: pairs; a pair whose value is null is left out. */
 export function facts(...pairs) {
-  return el("dl", { class: "facts" }, pairs.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  const known = pairs.filter(([, value]) => value !== null && value !== undefined);
+  return el("dl", { class: "facts" }, known.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
 
 /**
@@ -121,10 +128,10 @@ export function dialogue(title, build, { wide = false } = {}) {
 }
 
 /** Ask whether to go on; true where the person pressed the button that says what is done. */
-export async function confirmed(title, text, doing, { kind = "bad" } = {}) {
+export async function confirmed(title, text, doing, { kind = "bad", no = "Cancel" } = {}) {
   return Boolean(await dialogue(title, ({ close }) => [
     el("p", {}, text),
-    el("div", { class: "buttons" }, button("Cancel", () => close(false)), button(doing, () => close(true), { kind })),
+    el("div", { class: "buttons" }, button(no, () => close(false)), button(doing, () => close(true), { kind })),
   ]));
 }
 

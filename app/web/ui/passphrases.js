@@ -4,6 +4,8 @@ import { el } from "./dom.js";
 import { box, dialogue, field, form } from "./parts.js";
 
 const LONGEST = 1024;
+const WARNING = "Without this passphrase nobody can open the backup, and nobody can recover it: it is not kept anywhere. "
+  + "Write it down, and not only on the machine that you are backing up.";
 
 /** Make the fields for a new passphrase, typed twice, off until somebody wants one; `value()` gives it, or undefined. */
 export function newPassphrase() {
@@ -11,7 +13,7 @@ export function newPassphrase() {
   const first = secret("new-password");
   const second = secret("new-password");
   const fields = el("div", { class: "inset", hidden: true },
-    box("warn", el("p", {}, "Without this passphrase nobody can open the backup, and nobody can recover it: it is not kept anywhere. Write it down, and not only on the machine that you are backing up.")),
+    box("warn", el("p", {}, WARNING)),
     field("Passphrase", first, "A long one: four or five words that have nothing to do with each other."),
     field("The same again", second),
     reveal(first, second));

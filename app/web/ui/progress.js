@@ -36,4 +36,4 @@ function told(progress) {
   ].filter(Boolean);
 }
 
-const left = ({ eta_seconds: seconds, estimated }) => (seconds === null ? "" : `${estimated ? "about " : ""}${duration(seconds)} left`);
+const left = ({ eta_seconds: seconds, estimated }) => (seconds === null ? "" : `${estimated && seconds >= 1 ? "about " : ""}${duration(seconds)} left`);

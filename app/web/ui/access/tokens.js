@@ -10,16 +10,17 @@ const MEANINGS = { read: "looks at jobs, backups and metrics", admin: "may do ev
 const NAME_HELP = "Small letters, digits, dots and dashes, such as grafana. It stands in the log below wherever the token is used.";
 const FIRST = "bootstrap";
 
-/** Make the table of tokens; `draw` shows it anew. */
+/** Show the tokens in a table; `draw` shows it anew. */
 export function tokenTable(tokens, session, draw) {
   const isOwn = (name) => name === session.name;
-  const first = [nameOf(FIRST, isOwn(FIRST)), scopeOf("admin"), "at the first start", el("span", { class: "hint" }, "Always there: the line in the file api-token of the state directory, or the setting CELL_BACKUP_API_TOKEN. Change it there.")];
-  return table("Tokens", ["Name", "Scope", "Made", "Change"], [first, ...tokens.map((token) => [
+  const first = [nameOf(FIRST, isOwn(FIRST)), scopeOf("admin"), "at the first start", el("span", { class: "hint" }, "not here")];
+  const known = table("Tokens", ["Name", "Scope", "Made", "Change"], [first, ...tokens.map((token) => [
     nameOf(token.name, isOwn(token.name)),
     scopeOf(token.scope),
     [when(token.created_at), el("div", { class: "hint" }, `by ${token.created_by}`)],
     el("div", { class: "buttons" }, buttons(token, isOwn(token.name), draw)),
   ])]);
+  return [known, el("p", { class: "hint" }, FIRST, " is always there: the one line of the file ", el("code", {}, "api-token"), " in the service's state directory, or the setting ", el("code", {}, "CELL_BACKUP_API_TOKEN"), ". It is changed there.")];
 }
 
 function nameOf(name, isOwn) {

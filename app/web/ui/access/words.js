@@ -3,42 +3,41 @@
 import { count } from "../format.js";
 import { kindWord } from "../words.js";
 
-const DONE = {
-  log_in: "logged in",
-  log_out: "logged out",
-  make_token: "made a token",
-  rotate_token: "replaced a token",
-  remove_token: "removed a token",
-  create_backup: "began a backup",
-  upload_backup: "uploaded a backup",
-  verify_backup: "began to verify a backup",
-  download_backup: "downloaded a backup",
-  delete_backup: "deleted a backup",
-  restore_backup: "asked for a restore",
-  list_encrypted_contents: "looked into an encrypted backup",
-  cancel_job: "stopped a job",
-  make_schedule: "made a schedule",
-  change_schedule: "changed a schedule",
-  remove_schedule: "removed a schedule",
-  run_schedule: "ran a schedule by hand",
-  set_retention: "saved the rules of retention",
-  reset_retention: "went back to the settings' rules of retention",
-  preview_retention: "tried rules of retention",
-  apply_retention: "applied the rules of retention",
-  redeliver_webhook: "sent a webhook again",
-  try_webhook: "tried a webhook",
+const ACTIONS = {
+  log_in: "Log in",
+  log_out: "Log out",
+  make_token: "Make a token",
+  rotate_token: "Replace a token",
+  remove_token: "Remove a token",
+  create_backup: "Begin a backup",
+  upload_backup: "Upload a backup",
+  verify_backup: "Begin to verify a backup",
+  download_backup: "Download a backup",
+  delete_backup: "Delete a backup",
+  restore_backup: "Restore a backup, or try it",
+  list_encrypted_contents: "Look into an encrypted backup",
+  cancel_job: "Stop a job",
+  make_schedule: "Make a schedule",
+  change_schedule: "Change a schedule",
+  remove_schedule: "Remove a schedule",
+  run_schedule: "Run a schedule by hand",
+  set_retention: "Save the rules of retention",
+  reset_retention: "Go back to the settings' rules of retention",
+  apply_retention: "Apply the rules of retention",
+  redeliver_webhook: "Send a webhook again",
+  try_webhook: "Try a webhook",
 };
 const REFUSED = {
-  unauthorized: "came without a valid token",
-  forbidden: "wanted more than the token allows",
-  csrf_failed: "was not the page that had logged in",
+  unauthorized: "Without a valid token",
+  forbidden: "More than the token allows",
+  csrf_failed: "Not from the page that had logged in",
 };
 
 /** Say what happened in one entry. */
 export function happened({ event, what, code, count: times }) {
   if (event === "job_ended") return `${kindWord(what)} ended`;
-  const done = DONE[what] || (what || "").replaceAll("_", " ");
-  if (event !== "refused") return done;
-  const why = REFUSED[code] || "was refused";
-  return [why, done ? ` (${done})` : "", times > 1 ? `, ${count(times, "time")}` : ""].join("");
+  const action = ACTIONS[what] || (what || "").replaceAll("_", " ");
+  if (event !== "refused") return action;
+  const why = REFUSED[code] || "Refused";
+  return [why, action ? `: ${action}` : "", times > 1 ? `, ${count(times, "time")}` : ""].join("");
 }

@@ -1,6 +1,6 @@
 /** What failed last, and why. */
 
-import { nameOf, pageOf } from "../actions.js";
+import { isGood, nameOf, pageOf } from "../actions.js";
 import { fault } from "../components.js";
 import { el } from "../dom.js";
 import { when } from "../parts.js";
@@ -14,16 +14,21 @@ const TITLES = {
   prune: { partial: "No old backups were removed", failed: "Removing old backups failed" },
 };
 
-/** Of each kind of job the newest that ended on its own, where it did not end well; newest first. */
-export function lastFailures(jobs) {
-  const ended = jobs.filter((job) => ["succeeded", "partial", "failed"].includes(job.state));
-  const newest = ended.filter((job, index) => ended.findIndex((other) => other.kind === job.kind) === index);
-  return newest.filter((job) => job.state !== "succeeded");
+/** Of each kind of job the newest that did not end well, where none ended well after it; a backup only counts where it is good. */
+export function lastFailures(jobs, backups) {
+  const good = new Set(backups.filter(isGood).map((backup) => backup.backup_id));
+  const endedWell = (job) => (job.kind === "backup" ? good.has(job.backup_id) : job.state === "succeeded");
+  const decided = new Set();
+  return jobs.filter((job) => {
+    const isFailure = job.state === "failed" || job.state === "partial";
+    if (decided.has(job.kind) || !(isFailure || endedWell(job))) return false;
+    decided.add(job.kind);
+    return isFailure;
+  });
 }
 
 /** Show what did not end well, and archives that were found broken. */
-export function attention(jobs, backups) {
-  const failures = lastFailures(jobs);
+export function attention(failures, backups) {
   const told = new Set(failures.map((job) => job.backup_id));
   const broken = backups.filter((backup) => backup.verified && !backup.verified.ok && !told.has(backup.backup_id));
   return [...failures.map(failed), ...broken.map(damaged)];
@@ -37,6 +42,7 @@ function failed(job) {
     job.error ? fault(job.error) : null,
     parts.length ? el("ul", {}, parts.slice(0, SHOWN_PARTS).map(lackingPart)) : null,
     parts.length > SHOWN_PARTS ? el("p", {}, `And ${parts.length - SHOWN_PARTS} more.`) : null,
+    job.kind === "verify" || job.kind === "restore" ? el("p", {}, "It was about ", el("a", { href: pageOf(job.backup_id) }, job.backup_id), ".") : null,
     el("p", {}, el("a", { href: `#/jobs/${job.job_id}` }, "All about this job")));
 }
 

@@ -5,7 +5,13 @@ import { el, put } from "../dom.js";
 import { bytes } from "../format.js";
 import { mark, problemBox } from "../parts.js";
 
-const NAMES = { redis: "Redis (keeps the jobs)", worker: "Worker (does the jobs)", cell_root: "The cell's folder", backup_dir: "The folder of the backups", engine: "Docker" };
+const NAMES = {
+  redis: "Redis (keeps the jobs)",
+  worker: "Worker (does the jobs)",
+  cell_root: "The cell's folder",
+  backup_dir: "The folder of the backups",
+  engine: "Docker (gives the data of the services)",
+};
 
 /** Draw what is there and what is missing. */
 export async function drawHealth(room, { signal }) {
@@ -30,7 +36,7 @@ async function readiness(signal) {
 
 function line({ name, ok, required, detail }) {
   const state = ok ? mark("good", "ok") : mark(required ? "bad" : "warn", required ? "missing" : "not there");
-  return el("li", {}, state, el("span", {}, NAMES[name] || name, ok ? null : el("span", { class: "hint" }, ` ${detail}`)));
+  return el("li", {}, state, el("span", {}, NAMES[name] || name, ok ? null : el("span", { class: "hint" }, detail)));
 }
 
 /** Say how much room the disk of the backups has; nothing where the service does not tell. */

@@ -5,7 +5,8 @@ import { el, put } from "../dom.js";
 import { problemBox, when } from "../parts.js";
 import { kindWord } from "../words.js";
 
-const SHOWN = 4;
+const SHOWN = 5;
+const DAY_AND_TIME = { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
 
 /** Draw the next times of the schedules. */
 export async function drawNext(room, { signal, mayChange }) {
@@ -20,7 +21,7 @@ export async function drawNext(room, { signal, mayChange }) {
 }
 
 function card(schedules, mayChange) {
-  const runs = schedules.flatMap((schedule) => schedule.next_runs.map((at) => ({ at, schedule })));
+  const runs = schedules.flatMap((schedule) => schedule.next_runs.slice(0, 1).map((at) => ({ at, schedule })));
   runs.sort((one, other) => new Date(one.at) - new Date(other.at));
   return el("section", { class: "card" },
     el("h2", {}, "Next"),
@@ -29,7 +30,8 @@ function card(schedules, mayChange) {
 }
 
 function line({ at, schedule }) {
-  return el("li", {}, when(at), el("span", { class: "hint" }, `${kindWord(schedule.kind)} “${schedule.name}”`));
+  const exact = new Date(at).toLocaleString("en-GB", DAY_AND_TIME);
+  return el("li", {}, el("strong", {}, `${kindWord(schedule.kind)} “${schedule.name}”`), when(at), el("span", { class: "hint" }, exact));
 }
 
 function nothing(mayChange) {

@@ -1,11 +1,15 @@
 /** How the cell stands: the last good backup. */
 
 import { isGood, nameOf, pageOf, verify } from "../actions.js";
+import { badgesOf } from "../badges.js";
 import { el, svg } from "../dom.js";
-import { ago, bytes, duration } from "../format.js";
-import { badge, button, mark, when } from "../parts.js";
+import { bytes, duration } from "../format.js";
+import { button, when } from "../parts.js";
 import { holdings } from "../words.js";
 import { backupButton } from "../views/backup.js";
+
+const WHAT_IT_IS = "A backup saves the cell's configuration, its keys and the data of its services into one file. "
+  + "You watch it here while it runs. Afterwards, download the file and keep a copy somewhere else.";
 
 /** Show the last good backup, or say what to do where there is none. */
 export function standing(backups, failures, mayChange) {
@@ -42,9 +46,8 @@ function noneGood(newest) {
     icon("bad"),
     el("div", {},
       el("h2", { class: "verdict" }, "There is no good backup yet"),
-      el("p", {}, "A good backup has everything that it should have, and no verification found it broken. The newest file here is ",
-        el("a", { href: pageOf(newest.backup_id) }, nameOf(newest)), `, of ${ago(newest.created_at)}: `,
-        newest.outcome ? badge(newest.outcome) : mark("faint", "came from elsewhere"))));
+      el("p", {}, "A good backup is one of the whole cell, with nothing missing, that no verification found broken. This is the newest file here:"),
+      el("p", {}, el("a", { href: pageOf(newest.backup_id) }, nameOf(newest)), ", made ", when(newest.created_at), " ", badgesOf(newest))));
 }
 
 function first(mayChange) {
@@ -52,7 +55,7 @@ function first(mayChange) {
     icon("note"),
     el("div", {},
       el("h2", { class: "verdict" }, "Nothing has been backed up yet"),
-      el("p", {}, "A backup saves the cell's configuration, its keys and the data of its services into one file. You watch it here while it runs. Afterwards, download the file and keep a copy somewhere else."),
+      el("p", {}, WHAT_IT_IS),
       el("ol", { class: "steps" },
         el("li", {}, "Make the first backup."),
         el("li", {}, "Let it be made every night: ", el("a", { href: "#/schedules" }, "Schedules"), "."),

@@ -26,8 +26,8 @@ export function ended({ job, backup }) {
   return el("div", { class: "ended" },
     isDone(job) ? next(result) : undone(job),
     job.error && job.state !== "cancelled" ? problemBox(job.error) : null,
-    lost(job.components.filter((part) => part.error), isDone(job)),
-    notes(job.warnings),
+    lost(job.components.filter((part) => part.error && part.error.code !== job.error?.code), isDone(job)),
+    notes(job.warnings, isDone(job)),
     safety ? el("p", {}, "What was replaced is kept as the backup ", el("a", { href: pageOf(safety), class: "mono" }, safety), ".") : null,
     el("p", { class: "ways" },
       el("a", { href: `#/jobs/${job.job_id}` }, "Everything about this job"),
@@ -54,7 +54,7 @@ function lost(parts, isBack) {
   return [el("h3", {}, isBack ? "Not restored as it should be" : "What went wrong"), box("warn", el("ul", {}, told))];
 }
 
-function notes(warnings) {
+function notes(warnings, isBack) {
   if (warnings.length === 0) return null;
-  return el("details", { class: "card", open: warnings.length < 4 }, el("summary", {}, "Warnings"), el("ul", {}, warnings.map((warning) => el("li", {}, warning))));
+  return el("details", { class: "card", open: isBack && warnings.length < 4 }, el("summary", {}, "Warnings"), el("ul", {}, warnings.map((warning) => el("li", {}, warning))));
 }

@@ -6,24 +6,30 @@ import { duration } from "../format.js";
 import { ENDED, follow } from "../following.js";
 import { button, confirmed, problemBox } from "../parts.js";
 import { progressBar } from "../progress.js";
-import { stageWord } from "../words.js";
+import { componentWord, stageWord } from "../words.js";
 import { ended, isDone, titleOf } from "./ended.js";
 
 const SAID = { done: "done", now: "under way", todo: "still to come", failed: "failed", skipped: "left out", undone: "put back" };
 
 /** Show a restore from its beginning to its end. */
-export function running({ jobId, backup, plan, entitle, signal }) {
+export function running({ jobId, backup, plan, safety, entitle, signal }) {
   const bar = progressBar("Progress of the restore");
+  let last = null;
+  let isCancelled = false; // the stream does not say it
   const steps = checklist(plan);
   const status = el("p", { class: "hidden", role: "status" });
-  const cancel = button("Cancel", () => cancelled(jobId), { kind: "" });
-  const below = el("div", {},
-    el("p", { class: "hint" }, "The restore goes on if you leave this page. ", el("a", { href: `#/jobs/${jobId}` }, "Its job"), " shows how far it is."),
-    el("div", { class: "buttons" }, cancel));
-  const outcome = el("div", {});
-  const element = el("div", {}, status, outcome, el("div", { class: "card" }, bar.element, steps.element), below);
+  const cancel = button("Cancel", async () => {
+    isCancelled = isCancelled || (await cancelled(jobId, safety));
+    show(last);
+  });
+  const way = el("p", { class: "hint" }, "The restore goes on if you leave this page. ", el("a", { href: `#/jobs/${jobId}` }, "Its job"), " shows how far it is.");
+  const head = el("div", { class: "card" }, bar.element, el("div", { class: "beside" }, way, cancel));
+  const outcome = el("div", {}, head);
+  const element = el("div", {}, status, outcome, el("div", { class: "card" }, steps.element));
 
-  function show(job) {
+  function show(told) {
+    last = told;
+    const job = { ...told, cancel_requested: told.cancel_requested || isCancelled };
     bar.show(job);
     steps.show(job);
     const word = stageWord(job);
@@ -33,8 +39,6 @@ export function running({ jobId, backup, plan, entitle, signal }) {
 
   async function run() {
     const job = await follow(jobId, show, signal);
-    put(below);
-    bar.element.remove();
     put(outcome, ended({ job, backup }));
     entitle(isDone(job) ? 3 : 2, titleOf(job));
   }
@@ -47,9 +51,12 @@ export function running({ jobId, backup, plan, entitle, signal }) {
   return element;
 }
 
-async function cancelled(jobId) {
-  const text = "The restore stops at its next step, and everything that it has changed is put back as it was.";
-  if (await confirmed("Cancel the restore?", text, "Cancel the restore")) await post(`api/jobs/${encodeURIComponent(jobId)}/cancel`);
+async function cancelled(jobId, safety) {
+  const begun = safety === "full" ? "" : " The data of a service that was begun cannot be put back, because it was not saved first.";
+  const text = `The restore stops at its next step, and ${safety === "full" ? "everything that it has changed is" : "the cell's files are"} put back as before.${begun}`;
+  if (!(await confirmed("Cancel the restore?", text, "Cancel the restore", { no: "Go on restoring" }))) return false;
+  await post(`api/jobs/${encodeURIComponent(jobId)}/cancel`);
+  return true;
 }
 
 function checklist(plan) {
@@ -72,7 +79,7 @@ function checklist(plan) {
 function stageLine(name) {
   const mark = el("span", { class: "hidden" }, `${SAID.todo}: `);
   const time = el("span", { class: "faint" });
-  const element = el("li", { class: "todo" }, mark, el("span", {}, stageWord({ kind: "restore", state: "running", stage: name })), time);
+  const element = el("li", { class: "todo" }, mark, el("span", {}, stageWord({ kind: "restore", state: "running", stage: name })), el("span", { class: "about" }, componentWord(name)), time);
   const set = ({ state, seconds }) => {
     element.className = state;
     mark.textContent = `${SAID[state]}: `;

@@ -12,14 +12,14 @@ export function previewOf({ decisions, removed, freed, held, policy }) {
   if (decisions.length === 0) return box("note", el("p", {}, "There is no backup yet."));
   return [
     box(removed ? "warn" : "good", el("p", {}, summary(decisions.length, removed, freed))),
-    held && removed ? heldBox(held, "So for now none of them is removed.") : null,
+    held && removed ? heldBox(held, "So for now none of them is removed.", "Look at the newest backup first. If it is as it should be, you can go on all the same.") : null,
     table("What would become of each backup", COLUMNS, decisions.map((decision) => row(decision, policy))),
   ];
 }
 
 /** Say why nothing would be removed although the rules would. */
-export function heldBox(held, consequence) {
-  return box("warn", el("p", {}, el("strong", {}, `${held.message} ${consequence}`)), el("p", { class: "hint" }, held.hint));
+export function heldBox({ message }, consequence, advice) {
+  return box("warn", el("p", {}, el("strong", {}, `${message} ${consequence}`)), advice ? el("p", { class: "hint" }, advice) : null);
 }
 
 function summary(all, removed, freed) {

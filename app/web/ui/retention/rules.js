@@ -1,6 +1,7 @@
 /** The fields for the rules of retention. */
 
 import { el } from "../dom.js";
+import { further } from "../further.js";
 import { field } from "../parts.js";
 import { zoneInput } from "../schedules/when.js";
 import { RULES } from "./words.js";
@@ -14,9 +15,8 @@ export function ruleFields(policy) {
   const undescribed = el("input", { type: "checkbox", checked: policy.undescribed });
   const shrink = el("input", { type: "number", required: true, min: 0, max: 100, step: "any", value: Number((policy.shrink_limit * 100).toFixed(6)) });
   const element = el("div", {},
-    el("div", { class: "row" }, RULES.map(([name, label, help]) => field(label, counts[name], help))),
-    el("details", {},
-      el("summary", {}, "More choices"),
+    el("div", { class: "counts" }, RULES.map(([name, label, help]) => field(label, counts[name], help))),
+    further(
       field("Smallest share of the usual size (per cent)", shrink, SHRUNK),
       field("Time zone", zone.input, "Where days begin at midnight."),
       zone.list,

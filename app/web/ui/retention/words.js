@@ -4,12 +4,12 @@ import { count } from "../format.js";
 
 /** The rules, in the order in which they are shown: name, label, help. */
 export const RULES = [
-  ["last", "Newest", "So many of the newest backups."],
-  ["hourly", "Hourly", "The newest of each of so many hours."],
-  ["daily", "Daily", "The newest of each of so many days."],
-  ["weekly", "Weekly", "The newest of each of so many weeks."],
-  ["monthly", "Monthly", "The newest of each of so many months."],
-  ["yearly", "Yearly", "The newest of each of so many years."],
+  ["last", "Newest", "so many of the newest backups"],
+  ["hourly", "Hourly", "the newest of each of so many hours"],
+  ["daily", "Daily", "the newest of each of so many days"],
+  ["weekly", "Weekly", "the newest of each of so many weeks"],
+  ["monthly", "Monthly", "the newest of each of so many months"],
+  ["yearly", "Yearly", "the newest of each of so many years"],
 ];
 
 const PERIODS = { hourly: "hour", daily: "day", weekly: "week", monthly: "month", yearly: "year" };

@@ -5,6 +5,7 @@ import { count, duration } from "../format.js";
 import { badge, facts, mark, when } from "../parts.js";
 import { inWords } from "./cron.js";
 
+const OUTCOME_KINDS = { started: "note", refused: "bad" };
 const OUTCOMES = {
   skipped: "Left out, because the job before had not ended.",
   missed: "Missed, because the service did not run.",
@@ -22,7 +23,7 @@ export function scheduleCard(schedule, jobs, buttons) {
       ["When", timing(schedule)],
       ["Next", schedule.enabled ? nextTimes(schedule) : "Nothing is done while it is turned off."],
       ["Last time", lastTime(schedule.last_result, jobs)],
-      ["Rules", rules(schedule)],
+      ["If missed or busy", rules(schedule)],
     ));
 }
 
@@ -48,7 +49,7 @@ function listed(names, noun) {
 
 function timing({ cron, timezone, jitter, source }) {
   const from = source === "settings" ? el("div", { class: "hint" }, "comes from the setting ", el("code", {}, "CELL_BACKUP_SCHEDULE")) : null;
-  const later = jitter ? `, up to ${duration(jitter)} later` : "";
+  const later = jitter ? `, up to ${jitter % 60 ? duration(jitter) : count(jitter / 60, "minute")} later` : "";
   return [inWords(cron) || "As the cron line says", later, el("div", { class: "hint" }, "cron line ", el("code", {}, cron), `, time zone ${timezone}`), from];
 }
 
@@ -56,7 +57,7 @@ function nextTimes({ next_runs: [next, ...others], timezone }) {
   if (!next) return "Never again.";
   return [
     when(next), el("span", { class: "hint" }, ` · ${inZone(next, timezone)}`),
-    others.length ? el("details", {}, el("summary", {}, "and then"), el("ul", { class: "times" }, others.map((time) => el("li", {}, inZone(time, timezone))))) : null,
+    others.length ? el("details", {}, el("summary", {}, `and ${others.length} more`), el("ul", { class: "times" }, others.map((time) => el("li", {}, inZone(time, timezone))))) : null,
   ];
 }
 
@@ -69,7 +70,7 @@ function lastTime(last, jobs) {
   const job = last.outcome === "skipped" ? undefined : jobs.get(last.job_id);
   const missed = last.missed ? ` ${count(last.missed, "time")} before it passed while the service did not run.` : "";
   return [
-    job ? badge(job.state) : mark(last.outcome === "started" ? "note" : "warn", last.outcome), " ", when(last.at),
+    job ? badge(job.state) : mark(OUTCOME_KINDS[last.outcome] || "warn", last.outcome), " ", when(last.at),
     last.fire_time ? null : el("span", { class: "hint" }, " · by hand"),
     last.job_id ? [" · ", el("a", { href: `#/jobs/${encodeURIComponent(last.job_id)}` }, last.outcome === "skipped" ? "the job before" : "the job")] : null,
     el("div", { class: "hint" }, last.message || OUTCOMES[last.outcome], missed),

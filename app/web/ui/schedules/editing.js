@@ -2,13 +2,14 @@
 
 import { call, get, post } from "../api.js";
 import { el } from "../dom.js";
+import { further } from "../further.js";
 import { dialogue, field, form } from "../parts.js";
 import { partChoice } from "./parts.js";
 import { ownZone, select, whenFields } from "./when.js";
 
 const KINDS = [["backup", "Back up the cell"], ["verify", "Verify the newest backup"]];
 const OVERLAPS = [["skip", "Leave this time out"], ["queue", "Wait until it has ended"]];
-const FILE_HELP = "A file on the machine that the service runs on, such as /etc/cell-backup/passphrase, with the passphrase as its first line. It must belong to the user of the service, and be readable for nobody else (chmod 600). It is a file because nobody is there at night to type a passphrase, and because this service keeps none.";
+const FILE_HELP = "A file on the machine that the service runs on, such as /etc/cell-backup/passphrase, with the passphrase as its first line, and outside the cell's folder. It must belong to the user of the service, and be readable for nobody else (chmod 600). It is a file because nobody is there at night to type a passphrase, and because this service keeps none.";
 const NAME_HELP = "Small letters, digits, dots and dashes, such as nightly.";
 const NEW = {
   cron: "30 2 * * *", kind: "backup", jitter: 0, catch_up: true, overlap: "skip",
@@ -62,8 +63,7 @@ function more(schedule, backups) {
   const catchUp = el("input", { type: "checkbox", checked: schedule.catch_up });
   const overlap = select(OVERLAPS, schedule.overlap);
   const parts = partChoice(backups.flatMap((backup) => backup.parts), schedule);
-  const element = el("details", {},
-    el("summary", {}, "More choices"),
+  const element = further(
     field("Label of its backups (if you like)", label, "A few words to recognise them by."),
     field("Up to so many minutes later", jitter, "Spreads the work, so that many machines don't all begin at the same moment. 0: at the very minute."),
     field("Make up for a time that was missed", catchUp, "When the machine was off at that time, it is done once as soon as it runs again."),

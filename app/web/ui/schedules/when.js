@@ -23,7 +23,6 @@ export function whenFields({ cron, timezone }) {
   parts.onChange(() => {
     const chosen = parts.chosen();
     if (chosen) line.value = lineOf(chosen);
-    else line.focus();
     say();
   });
   const element = el("fieldset", {},

@@ -10,14 +10,17 @@ export default {
   title: "Access",
 
   async show({ main, session, signal }) {
+    main.classList.add("admin");
     if (session.scope !== "admin") {
       put(main, el("h1", {}, "Access"), own(session), box("note", el("p", {}, "The other tokens and the log of who did what are shown to those whose token has the scope admin.")));
       return;
     }
     const list = el("div", {});
+    const heading = el("h1", { tabindex: -1 }, "Access");
     const draw = async () => {
       const { tokens } = await get("api/tokens", { signal });
       redraw(list, tokenTable(tokens, session, draw));
+      if (document.activeElement === document.body) heading.focus(); // the button that was pressed is gone
     };
     await draw();
     const log = await auditLog(signal);
@@ -26,7 +29,7 @@ export default {
       await draw();
     }, { kind: "main", "aria-haspopup": "dialog" });
     put(main,
-      el("h1", {}, "Access"),
+      heading,
       el("section", { class: "card" },
         el("div", { class: "title" }, el("h2", {}, "Tokens"), make),
         el("p", { class: "hint" }, "A token is what a person or a program shows to be let in. Who holds one with the scope admin holds the cell: it can download every key in it."),

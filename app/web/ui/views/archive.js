@@ -9,6 +9,12 @@ import { bytes, count, duration } from "../format.js";
 import { box, button, facts, problemBox, when } from "../parts.js";
 import { holdings, lacking } from "../words.js";
 
+const WHAT_THEY_DO = "Restoring shows a plan first and asks again before it changes anything. "
+  + "Verifying reads the file to its last byte and proves that it is whole.";
+const IS_SAFETY = "A restore saved this before it replaced anything: it has only what was about to be replaced.";
+const IS_CHOICE = "Only a part of the cell was chosen for this backup; the table says which.";
+const IS_FOREIGN = "This archive came from elsewhere, so nothing is noted about how it was made. Verify it before you rely on it.";
+
 export default {
   title: "Backup",
 
@@ -41,25 +47,32 @@ function actions(backup, answer) {
       put(answer, problemBox(error));
     }
   };
-  const means = backup.encrypted ? "" : " The file is not encrypted: whoever has it can read all of the cell.";
-  return el("div", { class: "actions" }, el("div", { class: "buttons" },
-    el("a", { class: "button main", href: `${pageOf(backup.backup_id)}/restore` }, "Restore from it"),
-    el("a", { class: "button", href: `${addressOf(backup.backup_id)}/download`, download: backup.file_name }, "Download"),
-    button("Verify", () => verify(backup)),
-    button("Delete", gone, { kind: "danger" })),
-    el("p", { class: "hint" }, `Restoring shows a plan first and asks again before it changes anything. Verifying reads the file to its last byte and proves that it is whole.${means}`));
+  return el("div", { class: "actions" },
+    el("div", { class: "buttons" },
+      el("a", { class: "button main", href: `${pageOf(backup.backup_id)}/restore` }, "Restore from it"),
+      el("a", { class: "button", href: `${addressOf(backup.backup_id)}/download`, download: backup.file_name }, "Download"),
+      button("Verify", () => verify(backup)),
+      button("Delete", gone, { kind: "danger" })),
+    el("p", { class: "hint" }, WHAT_THEY_DO, backup.encrypted ? "" : " The file is not encrypted: whoever has it can read all of the cell."));
 }
 
 function remarks(backup) {
-  const { verified, expires_at: expires, parts, warnings } = backup;
+  const { verified, expires_at: expires, parts, warnings, choice } = backup;
   const missing = lacking(parts).length;
   return [
-    verified && !verified.ok ? box("bad", el("p", {}, el("strong", {}, "This backup is damaged. "), verified.message || "It did not verify."), el("p", { class: "hint" }, "Use another backup; this one cannot be trusted.")) : null,
-    missing ? box("warn", el("p", {}, `${count(missing, "part")} of ${parts.length} did not come out as it should; everything else is saved. The table says which, and why.`)) : null,
-    expires ? box("note", el("p", {}, "A restore saved this before it replaced anything: it has only what was about to be replaced. It is removed by itself ", when(expires), ".")) : null,
-    backup.described ? null : box("note", el("p", {}, "This archive came from elsewhere, so nothing is noted about how it was made. Verify it before you rely on it.")),
+    verified && !verified.ok ? damaged(verified) : null,
+    missing ? box("warn", el("p", {}, `${count(missing, "part")} of ${parts.length} did not come out right; all else is saved. The table says which, and why.`)) : null,
+    choice.length && !expires ? box("note", el("p", {}, IS_CHOICE)) : null,
+    expires ? box("note", el("p", {}, IS_SAFETY, " It is removed by itself ", when(expires), ".")) : null,
+    backup.described ? null : box("note", el("p", {}, IS_FOREIGN)),
     warnings.length ? box("warn", lines(warnings, "warning")) : null,
   ];
+}
+
+function damaged({ message }) {
+  return box("bad",
+    el("p", {}, el("strong", {}, "This backup is damaged. "), message || "It did not verify."),
+    el("p", { class: "hint" }, "Use another backup; this one cannot be trusted."));
 }
 
 function about(backup) {

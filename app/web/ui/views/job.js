@@ -1,5 +1,6 @@
 /** One job: how far it is, how it ended, and what to do then. */
 
+import { pageOf } from "../actions.js";
 import { get, post } from "../api.js";
 import { lines, partsTable } from "../components.js";
 import { el, put, redraw } from "../dom.js";
@@ -105,9 +106,11 @@ function drawEnd(room, job) {
 }
 
 function drawFrame(room, job) {
-  put(room.heading, el("p", { class: "back" }, el("a", { href: "#/jobs" }, "All jobs")), el("div", { class: "title named" }, el("h1", {}, kindWord(job.kind)), badge(job.state)));
+  put(room.heading,
+    el("p", { class: "back" }, el("a", { href: "#/jobs" }, "All jobs")),
+    el("div", { class: "title named" }, el("h1", {}, kindWord(job.kind)), badge(job.state)));
   const took = job.finished_at && job.started_at ? (new Date(job.finished_at) - new Date(job.started_at)) / 1000 : null;
-  const archive = job.backup_id ? el("a", { class: "mono", href: `#/backups/${encodeURIComponent(job.backup_id)}` }, job.backup_id) : null;
+  const archive = job.backup_id ? el("a", { class: "mono", href: pageOf(job.backup_id) }, job.backup_id) : null;
   const isThere = job.kind !== "backup" || job.state === "succeeded" || job.state === "partial";
   redraw(room.facts, el("section", { class: "card" }, el("h2", {}, "About this job"), facts(
     ["Backup", isThere ? archive : null],

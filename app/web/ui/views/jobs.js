@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { el, put, redraw } from "../dom.js";
 import { count, duration } from "../format.js";
 import { ENDED } from "../following.js";
-import { badge, button, field, table, when } from "../parts.js";
+import { badge, button, field, table, tellProblem, when } from "../parts.js";
 import { repeat } from "../waiting.js";
 import { kindWord } from "../words.js";
 
@@ -12,7 +12,15 @@ const PAGE = 25;
 const BUSY_SECONDS = 5;
 const QUIET_SECONDS = 20;
 const KINDS = [["", "All kinds"], ["backup", "Backup"], ["verify", "Verification"], ["restore", "Restore"], ["prune", "Retention"]];
-const STATES = [["", "All states"], ["queued", "Waiting"], ["running", "Running"], ["succeeded", "Succeeded"], ["partial", "Partial"], ["failed", "Failed"], ["cancelled", "Cancelled"]];
+const STATES = [
+  ["", "All states"],
+  ["queued", "Waiting"],
+  ["running", "Running"],
+  ["succeeded", "Succeeded"],
+  ["partial", "Partial"],
+  ["failed", "Failed"],
+  ["cancelled", "Cancelled"],
+];
 
 export default {
   title: "Jobs",
@@ -39,10 +47,10 @@ export default {
       wanted.offset = offset;
       return look();
     };
-    const choose = (name) => async (event) => {
+    const choose = (name) => (event) => {
       wanted[name] = event.target.value;
       history.replaceState(null, "", addressOf(wanted));
-      await turn(0);
+      turn(0).catch(tellProblem);
     };
     const seconds = await look();
     put(main,

@@ -28,10 +28,11 @@ export default {
     async function look() {
       const [backups, { jobs }] = await Promise.all([newestBackups(signal), get("api/jobs?limit=50", { signal })]);
       running.show(jobs);
-      const now = JSON.stringify([backups, lastFailures(jobs)]);
+      const failures = lastFailures(jobs, backups);
+      const now = JSON.stringify([backups, failures]);
       if (now !== seen) {
-        redraw(room.standing, standing(backups, lastFailures(jobs), mayChange));
-        redraw(room.attention, attention(jobs, backups));
+        redraw(room.standing, standing(backups, failures, mayChange));
+        redraw(room.attention, attention(failures, backups));
         seen = now;
       }
       return running.isBusy() ? BUSY_SECONDS : QUIET_SECONDS;

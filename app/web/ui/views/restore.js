@@ -57,13 +57,14 @@ function walk({ backup, address, way, room, signal }) {
   }
 
   function plan({ job_id: jobId }) {
-    const made = planning({ jobId, wish, onBack: choose, onAgreed: confirm, onPlan: (found) => { held = held || heldIn(found); }, signal });
+    const made = planning({ jobId, wish, onBack: choose, onAgreed: (found) => confirm(found, show), onPlan: (found) => { held = held || heldIn(found); }, signal });
+    const show = () => enter(1, made.element);
     stopPlanning = made.stop;
-    enter(1, made.element);
+    show();
   }
 
-  function confirm(found) {
-    enter(2, confirming({ backup, plan: found, wish, start: () => ask(false), onBack: choose, entitle, signal }));
+  function confirm(plan, onBack) {
+    enter(2, confirming({ backup, plan, wish, start: () => ask(false), onBack, entitle, signal }));
   }
 
   choose();

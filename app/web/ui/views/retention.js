@@ -14,13 +14,14 @@ export default {
   title: "Retention",
 
   async show({ main, session, signal }) {
+    main.classList.add("admin");
     const kept = await get("api/retention", { signal });
     if (session.scope !== "admin") {
       put(main, el("h1", {}, "Retention"), intro(), el("section", { class: "card" }, el("h2", {}, "The rules that hold"), rulesIn(kept), origin(kept)));
       return;
     }
     const preview = await post("api/retention/preview", undefined, { signal });
-    const room = { rules: el("div", {}), preview: el("section", { class: "card", "aria-live": "polite" }) };
+    const room = { rules: el("div", {}), preview: el("section", { class: "card" }) };
     put(main, el("h1", {}, "Retention"), intro(), room.rules, room.preview);
     showRules(room, kept);
     showSaved(room, kept, preview);
@@ -48,17 +49,17 @@ function showRules(room, kept) {
     "Show what these rules would do",
     async () => showTried(room, await post("api/retention/preview", rules.value())));
   wanted.addEventListener("input", () => showStale(room));
+  const back = button("Back to the service's settings", () => reset(room), { kind: "quiet", "aria-haspopup": "dialog" });
   put(room.rules, el("section", { class: "card" },
-    el("h2", {}, "How many are kept"),
+    el("div", { class: "title" }, el("h2", {}, "How many are kept"), kept.source === "request" ? back : null),
     el("p", {}, "Each rule keeps so many; a backup stays if any rule keeps it. An empty field is no rule. ", kept.active ? null : el("strong", {}, "No rule is set now, so nothing is removed.")),
     origin(kept),
-    wanted,
-    kept.source === "request" ? button("Back to the service's settings", () => reset(room), { kind: "quiet", "aria-haspopup": "dialog" }) : null));
+    wanted));
 }
 
 function showStale(room) {
   if (room.preview.querySelector(".stale")) return;
-  put(room.preview, el("h2", {}, "What would become of each backup"), box("note", el("p", { class: "stale" }, "The rules above have changed and are not saved. Press “Show what these rules would do” to see what they mean.")));
+  put(room.preview, el("h2", {}, "What would become of each backup"), box("note", el("p", { class: "stale", role: "status" }, "The rules above have changed and are not saved. Press “Show what these rules would do” to see what they mean.")));
 }
 
 function showTried(room, preview) {

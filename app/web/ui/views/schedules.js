@@ -11,6 +11,7 @@ export default {
   title: "Schedules",
 
   async show({ main, session, signal }) {
+    main.classList.add("admin");
     const mayChange = session.scope === "admin";
     const list = el("div", {});
     const heading = el("h1", { tabindex: -1 }, "Schedules");

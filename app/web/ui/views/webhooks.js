@@ -1,5 +1,6 @@
 /** Webhooks: who is told of the end of jobs, and what became of the messages. */
 
+import { get } from "../api.js";
 import { el, put, redraw } from "../dom.js";
 import { box, button, when } from "../parts.js";
 import { deliveryTable, lastDeliveries } from "../webhooks/deliveries.js";
@@ -15,12 +16,14 @@ export default {
   title: "Webhooks",
 
   async show({ main, session, signal }) {
+    main.classList.add("admin");
     const mayChange = session.scope === "admin";
     const room = { who: el("div", {}), last: el("div", {}) };
+    const { origin } = await get("api/webhooks", { signal });
 
     async function draw() {
       const deliveries = await lastDeliveries(signal);
-      put(room.who, lastTold(deliveries));
+      put(room.who, lastTold(origin, deliveries));
       redraw(room.last, deliveryTable(deliveries, mayChange ? draw : null));
     }
 
@@ -48,10 +51,11 @@ function whoIsTold(room) {
     el("p", { class: "hint" }, "It is not set here because an address often has a secret in it. For the same reason only scheme, host and port of one are ever shown."));
 }
 
-function lastTold(deliveries) {
+function lastTold(origin, deliveries) {
+  if (origin === null) return box("note", el("p", {}, "No receiver for all jobs is set."));
   const last = deliveries.find(({ delivery }) => delivery.target === "default");
-  if (!last) return box("note", el("p", {}, "No receiver for all jobs was told of the last ones; probably none is set."));
-  return box("good", el("p", {}, "All jobs are told to ", el("span", { class: "mono" }, last.delivery.origin), ", the last one ", when(last.delivery.created_at), "."));
+  const since = last ? [", the last one ", when(last.delivery.created_at)] : null;
+  return box("good", el("p", {}, "All jobs are told to ", el("span", { class: "mono" }, origin), since, "."));
 }
 
 function trial() {
@@ -70,5 +74,5 @@ function checking() {
 }
 
 function code(text) {
-  return el("pre", { class: "code", tabindex: 0 }, el("code", {}, text));
+  return el("pre", { class: "code" }, el("code", {}, text));
 }

@@ -2,7 +2,6 @@
 
 import { get, post } from "../api.js";
 import { el, tell } from "../dom.js";
-import { count } from "../format.js";
 import { badge, box, button, mark, table, when } from "../parts.js";
 import { kindWord } from "../words.js";
 
@@ -48,7 +47,7 @@ function attempts(made) {
   if (made.length === 0) return "none yet";
   const last = made[made.length - 1];
   const lines = made.map((attempt) => el("li", {}, when(attempt.at), `: ${attemptWords(attempt)}`, attempt.answer ? el("div", { class: "mono" }, attempt.answer) : null));
-  return el("details", {}, el("summary", {}, `${count(made.length, "attempt")}; the last ${attemptWords(last)}`), el("ol", { class: "times" }, lines));
+  return el("details", {}, el("summary", {}, made.length === 1 ? attemptWords(last) : `${made.length} attempts; the last ${attemptWords(last)}`), el("ol", { class: "times" }, lines));
 }
 
 function again(job, delivery, onSent) {

@@ -10,7 +10,7 @@ import { attemptWords } from "./deliveries.js";
 export function trialForm() {
   const url = el("input", { type: "url", maxlength: 2048, autocomplete: "off", spellcheck: "false", placeholder: "https://hooks.example/backups" });
   const secret = el("input", { type: "password", maxlength: 512, autocomplete: "off", spellcheck: "false" });
-  const result = el("div", { "aria-live": "polite" });
+  const result = el("div", { class: "came", "aria-live": "polite" });
   const send = async () => {
     put(result);
     const wanted = { url: url.value.trim() || undefined, secret: secret.value || undefined };
