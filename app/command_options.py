@@ -11,7 +11,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_choice_options(parser: argparse.ArgumentParser) -> None:
     """Add what is saved or restored."""
-    parser.add_argument("--components", type=_names, metavar="A,B", help="only these components")
+    parser.add_argument("--components", type=_names, metavar="A,B", help="only these components ('' for none)")
     parser.add_argument(
         "--services", type=_names, metavar="A,B", help="only the volumes of these services ('' for none)"
     )

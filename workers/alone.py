@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import json
+import os
+import shlex
 import signal
 import sys
 import uuid
@@ -38,6 +40,8 @@ from workers.running import Ending, JobRun, run_job
 from workers.sole import working
 from workers.telling import follow, tell_ended
 from workers.tools import Tools, tools_around
+
+_NO_CONTAINER = {Code.CONTAINER_MISSING, Code.ENGINE_UNREACHABLE}
 
 
 def main() -> int:
@@ -102,7 +106,7 @@ async def _restore(settings: Settings, parsed: argparse.Namespace) -> int:
     archive: Path = parsed.archive
     with closing(opened(archive)) as file:
         keys = unlocked(file, parsed.passphrase_file)
-    _make_root(settings.cell_root, dry_run=parsed.dry_run)
+    made = _make_root(settings.cell_root, dry_run=parsed.dry_run)
     request: dict[str, Any] = restore_request(parsed)
     secret = None
     if keys is not None:
@@ -113,11 +117,27 @@ async def _restore(settings: Settings, parsed: argparse.Namespace) -> int:
     store = OneFileStore(archive, LocalStore(settings.archives_dir))
     job = _new_job(JobKind.RESTORE, store.backup_id, request)
     ended = await _do(settings, store, job, restore, secret=secret, tell=not parsed.json)
+    if made and ended.state in {JobState.SUCCEEDED, JobState.PARTIAL}:
+        _give_to_owner(settings.cell_root)
     if parsed.json:
         print(encode_job(ended).decode())
     else:
         tell_ended(ended)
+        _tell_volumes_to_come(ended, parsed, settings.cell_root)
     return exit_of(ended.state)
+
+
+def _tell_volumes_to_come(job: Job, parsed: argparse.Namespace, root: Path) -> None:
+    """Say how the volumes come back that had no container to go to, as on a machine where the cell never ran."""
+    waiting = [result.part.service for result in job.components if result.error and result.error.code in _NO_CONTAINER]
+    if not waiting or job.state is not JobState.PARTIAL:
+        return
+    services = ",".join(dict.fromkeys(service for service in waiting if service))
+    again = ["cell-backup", "restore", str(parsed.archive), "--cell-root", str(root), "--components", ""]
+    if isinstance(parsed.passphrase_file, Path):
+        again += ["--passphrase-file", str(parsed.passphrase_file)]
+    print(f"Then, once the containers run, bring back the data of {services.replace(',', ', ')}:")
+    print(f"  {shlex.join([*again, '--services', services])}")
 
 
 async def _do(
@@ -139,16 +159,25 @@ async def _do(
         return await _run(tools, job, work, tell=tell)
 
 
-def _make_root(root: Path, *, dry_run: bool) -> None:
-    """Make the folder of a cell that is to come back on a bare machine."""
+def _make_root(root: Path, *, dry_run: bool) -> bool:
+    """Make the folder of a cell that is to come back on a bare machine; tell whether it was not there."""
     if root.is_dir():
-        return
+        return False
     if dry_run:
         raise InputError(Code.CELL_ROOT_MISSING, f"{root} does not exist.", hint="A dry run makes no folder; make it.")
     try:
         root.mkdir(parents=True)
     except OSError as error:
         raise InputError(Code.CELL_ROOT_MISSING, f"{root} cannot be made: {error.strerror}.") from error
+    return True
+
+
+def _give_to_owner(root: Path) -> None:
+    """Give a folder that was made here to the owner of the cell in it: no archive has the folder itself."""
+    cell = root / "config"
+    if os.geteuid() == 0 and cell.is_dir():
+        owner = cell.stat()
+        os.chown(root, owner.st_uid, owner.st_gid)
 
 
 def _new_job(kind: JobKind, backup_id: str, request: dict[str, Any]) -> Job:

@@ -5,18 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from app.cell.sample import make_sample_cell
-from tests.deploy.images import Base, base_image, why_not
+from tests.deploy.images import Base, base_image
 from tests.deploy.stack import COMPOSE, Stack, built_stack, running_stack
+from tests.support.debian import kept_folder, needed, why_no_debian
 
 _USER = 1000
-
-
-def needed(reason: str | None) -> None:
-    """Skip where something is missing, or fail where everything has to be there."""
-    if reason and os.environ.get("CELL_BACKUP_REQUIRE_ENGINE") == "1":
-        pytest.fail(f"CELL_BACKUP_REQUIRE_ENGINE=1, but {reason}")
-    if reason:
-        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +25,8 @@ def base(
 ) -> Iterator[Base]:
     """Give the image that everything here is built on."""
     del docker_host, compose
-    needed(why_not())
-    keeps = pytestconfig.pluginmanager.has_plugin("cacheprovider")
-    name = "cell-backup-base"
-    with base_image(pytestconfig.cache.mkdir(name) if keeps else tmp_path_factory.mktemp(name)) as base:
+    needed(why_no_debian())
+    with base_image(kept_folder(pytestconfig, tmp_path_factory, "cell-backup-base")) as base:
         yield base
 
 

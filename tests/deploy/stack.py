@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from typing_extensions import override
 
-from tests.deploy.images import Base, build_context, call
+from tests.deploy.images import Base, build_context
+from tests.support.debian import call
 from tests.support.docker_engine import docker
 from tests.support.redis_server import free_port
 from tests.support.service import Client, Place

@@ -13,7 +13,7 @@ import pytest
 from typing_extensions import override
 
 from app.jobs.embedded import die_with_parent
-from tests.deploy.conftest import needed
+from tests.support.debian import needed
 from tests.support.redis_server import free_port
 from tests.support.service import PROJECT
 from tests.support.waiting import eventually

@@ -10,7 +10,7 @@ from pathlib import Path
 from app import keeping, processes
 from app.jobs import embedded
 from app.settings import Settings
-from tests.deploy.conftest import needed
+from tests.support.debian import needed
 from tests.support.service import PROJECT
 
 UNIT = PROJECT / "deploy/systemd/cell-backup.service"

@@ -48,15 +48,31 @@ def answer_on_terminal(
             os.close(theirs)
         undo.enter_context(process)
         undo.callback(process.kill)
-        screen = _converse(ours, [answer] if isinstance(answer, str) else answer)
+        screen = _converse(ours, [answer] if isinstance(answer, str) else answer, LIMIT)
         code = process.wait(LIMIT)
     return Session(code, output.read_bytes(), screen.decode(errors="replace"))
 
 
-def _converse(terminal: int, answers: Sequence[str]) -> bytes:
+def all_on_terminal(command: Sequence[str | Path], answers: Sequence[str], *, limit: float) -> Session:
+    """Run the command with nothing but the pseudo-terminal; what it writes stands on the screen."""
+    with ExitStack() as undo:
+        ours, theirs = pty.openpty()
+        undo.callback(os.close, ours)
+        try:
+            process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        finally:
+            os.close(theirs)
+        undo.enter_context(process)
+        undo.callback(process.kill)
+        screen = _converse(ours, answers, limit)
+        code = process.wait(LIMIT)
+    return Session(code, b"", screen.decode(errors="replace"))
+
+
+def _converse(terminal: int, answers: Sequence[str], limit: float) -> bytes:
     """Type each answer once its question stands there (what is typed before is thrown away), and read to the end."""
     screen, left = b"", list(answers)
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         ready, _, _ = select.select([terminal], [], [], 0.1)
         if not ready:
@@ -69,4 +85,4 @@ def _converse(terminal: int, answers: Sequence[str]) -> bytes:
         screen += piece
         if left and _QUESTION.search(screen):
             os.write(terminal, left.pop(0).encode() + b"\n")
-    raise AssertionError(f"the command is still there after {LIMIT} s: {screen!r}")
+    raise AssertionError(f"the command is still there after {limit} s: {screen!r}")

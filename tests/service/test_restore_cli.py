@@ -1,6 +1,9 @@
 """`cell-backup restore`: a cell comes back on a machine that has nothing but the archive and the passphrase."""
 
 import json
+import os
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -57,6 +60,33 @@ def test_files_come_back_and_volumes_are_named(machine: Machine, archives: Archi
     assert "mail/mailboxes: skipped" in done.stdout
     assert "partial" in done.stdout
     assert "make restart" in done.stdout
+    next_call = f"cell-backup restore {archives.full} --cell-root {machine.cell} --components '' --services"
+    assert done.stdout.splitlines()[-1].strip().startswith(next_call)
+
+
+@pytest.mark.parametrize("options", [("--services", ""), ("--dry-run",)])
+def test_no_volumes_are_announced_where_none_are_to_come(
+    machine: Machine, archives: Archives, options: Sequence[str]
+) -> None:
+    machine.cell.mkdir()
+    assert "once the containers run" not in machine.restore(archives.full, *options).stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+@pytest.mark.parametrize(("made_before", "owner"), [("", (1000, 1001)), ("cell", (0, 0))])
+def test_a_folder_made_for_the_cell_is_its_owners(
+    machine: Machine, tmp_path: Path, made_before: str, owner: tuple[int, int]
+) -> None:
+    archive = tmp_path / "cell.tar.gz"
+    (tmp_path / "other/config").mkdir(parents=True)
+    (tmp_path / "other/config/any").write_text("kept")
+    subprocess.run(
+        ["tar", "--owner=1000", "--group=1001", "-czf", archive, "-C", tmp_path / "other", "config"], check=True
+    )
+    (tmp_path / made_before).mkdir(exist_ok=True)
+    assert machine.restore(archive).returncode == 0
+    facts = machine.cell.stat()
+    assert (facts.st_uid, facts.st_gid) == owner
 
 
 def test_an_archive_without_services_is_whole(machine: Machine, archives: Archives) -> None:

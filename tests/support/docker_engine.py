@@ -62,15 +62,28 @@ def images(docker_host: str) -> Iterator[Images]:
     del docker_host
     tag = secrets.token_hex(4)
     made = Images(*(f"cell-backup-test-{kind}:{tag}" for kind in ("busybox", "gnu", "bare")))
-    busybox = Path(shutil.which("busybox") or "busybox")
-    applets = set(subprocess.run([busybox, "--list"], capture_output=True, check=True, text=True).stdout.split())
-    applets -= {"busybox"}
-    docker("import", "-", made.busybox, data=_root({"bin/busybox": busybox}, links=applets))
-    own = {**_program("tar"), **_program("sh")}  # busybox's own sh would run its own tar, whatever lies in /bin
-    docker("import", "-", made.gnu, data=_root({"bin/busybox": busybox, **own}, links=applets - {"tar", "sh"}))
+    busybox = _busybox()
+    docker("import", "-", made.busybox, data=_root({"bin/busybox": busybox}, links=_applets(busybox)))
+    docker("import", "-", made.gnu, data=gnu_root())
     docker("import", "-", made.bare, data=_root({"bin/sleep": busybox}, links=()))
     yield made
     docker("rmi", "--force", made.busybox, made.gnu, made.bare)
+
+
+def gnu_root() -> bytes:
+    """Pack the root file system of a busybox with this machine's GNU tar and sh."""
+    busybox = _busybox()
+    own = {**_program("tar"), **_program("sh")}  # busybox's own sh would run its own tar, whatever lies in /bin
+    return _root({"bin/busybox": busybox, **own}, links=_applets(busybox) - {"tar", "sh"})
+
+
+def _busybox() -> Path:
+    return Path(shutil.which("busybox") or "busybox")
+
+
+def _applets(busybox: Path) -> set[str]:
+    listed = subprocess.run([busybox, "--list"], capture_output=True, check=True, text=True).stdout
+    return set(listed.split()) - {"busybox"}
 
 
 def _program(name: str) -> dict[str, Path]:
