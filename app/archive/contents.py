@@ -41,10 +41,9 @@ def list_members(
     raise.
     """
     reader = TarReader(_watched(tar_stream(file, data_key), keep_going))
-    described = (_describe(read) for read in reader.members())
-    wanted = (info for info in described if info.path.startswith(prefix))
+    wanted = (read for read in reader.members() if _text(read.member.name).startswith(prefix))
     try:
-        return list(islice(wanted, offset, offset + limit))
+        return [_describe(read) for read in islice(wanted, offset, offset + limit)]
     except MalformedTarError as error:
         raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The tar stream is malformed: {error}.") from error
 

@@ -116,6 +116,18 @@ async def test_whose_archive_it_is(house: House) -> None:
     assert archive["files"] > len(MAIL)
 
 
+async def test_which_cell_it_comes_into(house: House) -> None:
+    furnish(house)
+    await house.back_up()
+    config = house.root / "config/api/cell_config.json"
+    write(config, b'{"cell_name": "cabin", "domain": "cabin.example"}')
+    assert plan_of(await dry(house))["cell"] == {"cell_name": "cabin", "domain": "cabin.example"}
+    config.unlink()
+    plan = plan_of(await dry(house))
+    assert plan["cell"] == {"cell_name": None, "domain": None}
+    assert plan["archive"]["cell_name"] == "home"
+
+
 async def test_a_cell_that_is_as_the_archive_needs_nothing(house: House) -> None:
     furnish(house)
     await house.back_up()

@@ -162,15 +162,26 @@ async def test_a_service_that_only_the_archive_knows_is_not_written(house: House
     assert named.state is JobState.SUCCEEDED, named.error
 
 
-@pytest.mark.parametrize(("safety", "kept"), [("full", False), ("files", True), ("none", True)])
-async def test_what_a_manifest_excludes_goes_only_where_it_was_saved(house: House, safety: str, *, kept: bool) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        ({"safety": "full"}, False),
+        ({"safety": "files"}, True),
+        ({"safety": "none"}, True),
+        ({"safety": "full", "mode": "overlay"}, True),
+    ],
+)
+async def test_what_a_manifest_excludes_goes_only_where_it_was_saved(
+    house: House, wanted: dict[str, str], *, kept: bool
+) -> None:
     furnish(house)
     house.add_mail(tar_of(MAIL), exclude=["big/*"])
     await house.back_up()
     volume(house, "mail").tar = tar_of({"big/film": b"in no backup"})
-    job = await restored(house, safety=safety)
+    job = await restored(house, **wanted)
     assert job.state is JobState.SUCCEEDED, job.error
-    assert [line for line in job.warnings if "excludes (big/*)" in line]
+    (said,) = [line for line in job.warnings if "excludes (big/*)" in line]
+    assert ("here it stays" in said, "here it is removed" in said) == (kept, not kept)
     assert ("big/film" in files_of(volume(house, "mail").tar)) == kept
 
 

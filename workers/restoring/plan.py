@@ -7,6 +7,7 @@ from typing import Any
 from app.archive.parts import PartResult
 from app.archive.verify import Report
 from app.cell.dependencies import unmet
+from app.cell.identity import Identity
 from app.cell.restoring.changes import FilePlan
 from workers.restoring.components import ComponentChoice
 from workers.restoring.targets import VolumeChoice
@@ -17,9 +18,13 @@ COMPOSE, ENV = "docker-compose.yml", ".env"
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """Hold all that a restore will do; `empty_secrets` names variables that would come back without a value."""
+    """Hold all that a restore will do; `empty_secrets` names variables that would come back without a value.
+
+    `cell` is who the cell is that is there now, which may be another one than the archive's.
+    """
 
     report: Report
+    cell: Identity
     components: ComponentChoice
     files: FilePlan
     volumes: VolumeChoice
@@ -55,6 +60,7 @@ class RestorePlan:
                 "files": self.report.files,
                 "bytes": self.report.bytes,
             },
+            "cell": {"cell_name": self.cell.cell_name, "domain": self.cell.domain},
             "components": self.files.summary(),
             "volumes": [_target_json(target) for target in self.volumes.targets],
             "missing": [_left_out_json(result) for result in self.left_out],

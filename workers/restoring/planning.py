@@ -7,6 +7,7 @@ from typing import Any
 
 from app.archive.verify import Report
 from app.cell.dependencies import empty_variables
+from app.cell.identity import read_identity
 from app.cell.restoring.changes import FilePlan, Verb
 from app.cell.restoring.plan import plan_files
 from app.cell.restoring.staging import Staging
@@ -43,7 +44,8 @@ async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, sta
     if tight and not request.dry_run:
         raise JobError(Code.SPACE_MISSING, " ".join(tight))
     warnings = (*warnings_of(components, volumes, files, empty), *tight)
-    plan = RestorePlan(report, components, files, volumes, empty, warnings, space)
+    cell = await threads.run(read_identity, tools.settings.cell_root)
+    plan = RestorePlan(report, cell, components, files, volumes, empty, warnings, space)
     if plan.empty:
         reasons = [f"{result.part.label}: {result.error.message}" for result in plan.left_out if result.error]
         raise JobError(Code.NOTHING_TO_RESTORE, " ".join(["Nothing could be restored.", *reasons[:3]]))

@@ -63,7 +63,7 @@ async def choose_volumes(
             fault = not_here(target.part, sorted(containers))
             left_out.append(skipped(target.part, fault, PartOutcome.FAILED))
             continue
-        warnings += _about(target, {*services.known, *returning}, saved=request.safety == "full")
+        warnings += _about(target, {*services.known, *returning})
         targets.append(target)
     there = {result.part.service for result in saved}
     left_out.extend(
@@ -123,7 +123,7 @@ async def _asked(ask: Callable[[str, str], Any], target: VolumeTarget) -> int | 
     return answer
 
 
-def _about(target: VolumeTarget, installed: Collection[str], *, saved: bool) -> list[str]:
+def _about(target: VolumeTarget, installed: Collection[str]) -> list[str]:
     part, container = target.saved.part, target.container
     said = []
     if target.saved.outcome is not PartOutcome.SUCCEEDED:
@@ -136,7 +136,9 @@ def _about(target: VolumeTarget, installed: Collection[str], *, saved: bool) -> 
     if target.volume.exclude:
         excluded = ", ".join(target.volume.exclude[:5])
         fate = (
-            "is removed, and the safety archive keeps it" if saved else "stays, and so does what came after the backup"
+            "stays, and so does what came after the backup"
+            if target.overlay
+            else "is removed, and the safety archive keeps it"
         )
         said.append(f"{part.label}: what its manifest excludes ({excluded}) is in no backup; here it {fate}.")
     if part.service not in installed:

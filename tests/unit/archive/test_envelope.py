@@ -32,7 +32,7 @@ def code_of(line: str | bytes, passphrase: str = PASSPHRASE) -> Code:
 
 
 def stock_key(slot: dict[str, Any], passphrase: str) -> Fernet:
-    """Derive a wrapping key as the README's lines do."""
+    """Derive a wrapping key as the lines in docs/format.md do."""
     scrypt = Scrypt(salt=base64.b64decode(slot["salt"]), length=32, n=slot["n"], r=slot["r"], p=slot["p"])
     return Fernet(base64.urlsafe_b64encode(scrypt.derive(unicodedata.normalize("NFC", passphrase).encode())))
 
