@@ -6,6 +6,7 @@
 # make bench   side by side with what one would run instead
 # make load    1 000 small jobs from 50 clients
 # make faults  kill, stop and cut the real service 200 times
+# make screenshots   take the pictures of the documentation anew
 
 PYTHON ?= python3
 CELL ?= /opt/pic
@@ -15,7 +16,7 @@ READY := $(VENV)/.ready
 READY_TO_TEST := $(VENV)/.ready-to-test
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint deploy/constraints.txt
 
-.PHONY: setup demo test format serve backup bench load faults clean
+.PHONY: setup demo test format serve backup bench load faults screenshots clean
 
 setup: $(READY)
 
@@ -57,6 +58,9 @@ load: $(READY_TO_TEST)
 
 faults: $(READY_TO_TEST)
 	CELL_BACKUP_FAULT_RUNS=$(or $(RUNS),200) $(BIN)/python -m pytest -rA -s tests/faults/processes
+
+screenshots: $(READY_TO_TEST)
+	CELL_BACKUP_SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/browser/test_pictures.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

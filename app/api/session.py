@@ -92,6 +92,7 @@ async def get_session(request: Request) -> SessionModel:
 @router.delete(
     "",
     status_code=204,
+    response_class=Response,
     operation_id="log_out",
     summary="Log out",
     description="Ends the session and takes the cookie away. Needs `X-CSRF-Token`.",

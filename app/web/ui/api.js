@@ -35,14 +35,18 @@ export async function call(method, address, { body, signal, headers = {} } = {})
     request.headers["Content-Type"] = "application/json";
     request.body = JSON.stringify(body);
   }
-  let answer;
+  return taken(await answered(address, request));
+}
+
+/** Browsers drop what is under way when a network comes or goes: what only looks is asked for once more. */
+async function answered(address, request, triesLeft = request.method === "GET" ? 1 : 0) {
   try {
-    answer = await fetch(address, request);
+    return await fetch(address, request);
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    if (triesLeft) return answered(address, request, triesLeft - 1);
     throw new Problem(0, { code: "unreachable", detail: "The service does not answer.", hint: "Is it running, and is this computer connected?" });
   }
-  return taken(answer);
 }
 
 /** Give the CSRF header for a request that is not made by `call`, such as an upload. */

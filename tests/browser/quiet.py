@@ -1,0 +1,15 @@
+"""A house of one's own, for what would disturb others: rules that remove backups, and what is done by itself."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.browser.house import House
+from tests.support.service import running_service, sample_place
+
+
+@contextmanager
+def quiet_house(**settings: Any) -> Iterator[House]:
+    """Run a service without an engine: `house.backup(label, services=[])` succeeds, with volumes it is partial."""
+    with sample_place() as place, running_service(place, regenerate="off", **settings) as client:
+        yield House(place, client, prefix="")
