@@ -134,7 +134,7 @@ MEANINGS: dict[Code, Meaning] = {
     Code.TOO_MANY_ATTEMPTS: Meaning(
         429, "Too many failed attempts", "Wait as long as Retry-After says, then send the right token."
     ),
-    Code.TOKEN_NOT_FOUND: Meaning(404, "No such token", "GET /api/tokens lists the tokens by name."),
+    Code.TOKEN_NOT_FOUND: Meaning(404, "No such token", "The list of tokens shows their names."),
     Code.TOKEN_NAME_TAKEN: Meaning(409, "Token name is taken", "Choose another name, or remove that token first."),
     Code.IDEMPOTENCY_CONFLICT: Meaning(
         422, "Idempotency key was used before", "Use a new Idempotency-Key for a request that asks for something else."
@@ -156,7 +156,7 @@ MEANINGS: dict[Code, Meaning] = {
     ),
     Code.UNKNOWN_COMPONENT: Meaning(422, "Unknown component", "The message names the components of this cell."),
     Code.UNKNOWN_SERVICE: Meaning(422, "Unknown service", "The message names the services that have volumes."),
-    Code.BACKUP_NOT_FOUND: Meaning(404, "No such backup", "GET /api/config/backups lists what exists."),
+    Code.BACKUP_NOT_FOUND: Meaning(404, "No such backup", "The list of backups shows what exists."),
     Code.BACKUP_EXISTS: Meaning(
         409, "Backup exists", "Upload it under another id, or remove the one that is there first."
     ),
@@ -168,18 +168,21 @@ MEANINGS: dict[Code, Meaning] = {
         422, "Retention would keep nothing", "Let at least one rule keep something, or set no rule at all."
     ),
     Code.RETENTION_HELD: Meaning(
-        409, "Retention is held", "Look at the newest backup; if it is right, apply with 'despite_anomaly': true."
+        409,
+        "Retention is held",
+        "Look at the newest backup. If it is right, remove the others all the same: under Retention on the page, "
+        "with --despite-anomaly, or with 'despite_anomaly': true.",
     ),
     Code.UNKNOWN_TIMEZONE: Meaning(422, "Unknown time zone", "Use a name such as 'UTC' or 'Europe/Berlin'."),
     Code.INVALID_CRON: Meaning(
         422, "Cron expression is invalid", "Five fields: minute, hour, day, month, weekday, such as '30 2 * * *'."
     ),
-    Code.SCHEDULE_NOT_FOUND: Meaning(404, "No such schedule", "GET /api/schedules lists the schedules by name."),
+    Code.SCHEDULE_NOT_FOUND: Meaning(404, "No such schedule", "The list of schedules shows their names."),
     Code.SCHEDULE_NAME_TAKEN: Meaning(409, "Schedule name is taken", "Choose another name, or change that schedule."),
     Code.RESTORE_RUNNING: Meaning(
         409, "A restore is under way", "Follow the job that the message names, or cancel it; then ask again."
     ),
-    Code.JOB_NOT_FOUND: Meaning(404, "No such job", "GET /api/jobs lists the jobs that are remembered."),
+    Code.JOB_NOT_FOUND: Meaning(404, "No such job", "The list of jobs shows those that are remembered."),
     Code.JOB_FINISHED: Meaning(409, "Job has ended", "A job that has ended cannot be cancelled."),
     Code.CELL_ROOT_MISSING: Meaning(
         422, "Cell root does not exist", "Set CELL_BACKUP_CELL_ROOT to the folder of the cell, usually /opt/pic."

@@ -11,13 +11,15 @@ from app.errors import Code, InputError
 
 Source = Path | int
 
+_LOOK = "Look whether it is there under this name, and whether you may read it."
 
-def opened(path: Source) -> BinaryIO:
-    """Open a file that somebody named, or a descriptor; InputError BACKUP_NOT_FOUND."""
+
+def opened(path: Source, code: Code = Code.BACKUP_NOT_FOUND) -> BinaryIO:
+    """Open a file that somebody named, or a descriptor; InputError with this code."""
     try:
         return open(path, "rb")  # noqa: PTH123 - a Path does not open a descriptor
     except OSError as error:
-        raise InputError(Code.BACKUP_NOT_FOUND, f"{path} cannot be opened: {error.strerror}.", hint="") from error
+        raise InputError(code, f"{path} cannot be opened: {error.strerror}.", hint=_LOOK) from error
 
 
 def unlocked(file: BinaryIO, source: Source | None) -> tuple[bytes, str] | None:
@@ -50,7 +52,7 @@ def new_passphrase(source: Source | None) -> str:
 
 
 def _first_line(source: Source) -> str:
-    with opened(source) as lines:
+    with opened(source, Code.INVALID_REQUEST) as lines:
         try:
             return lines.readline().decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:

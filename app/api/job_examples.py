@@ -22,6 +22,7 @@ _DONE = {
 JOB_EXAMPLE: dict[str, Any] = {
     "job_id": EXAMPLE_JOB_ID,
     "kind": "backup",
+    "dry_run": False,
     "state": "running",
     "backup_id": _BACKUP_ID,
     "stage": "volumes",
@@ -53,6 +54,7 @@ id: 1795399200350-0
 """
 _ENDED = JOB_EXAMPLE | {
     "kind": "restore",
+    "dry_run": False,
     "state": "succeeded",
     "stage": "finish",
     "progress": _DONE,
@@ -125,6 +127,7 @@ RESTORE_EXAMPLE: dict[str, Any] = _ENDED | {
     },
 }
 DRY_RUN_EXAMPLE: dict[str, Any] = _ENDED | {
+    "dry_run": True,
     "stage": "plan",
     "components": [],
     "result": {

@@ -59,6 +59,7 @@ class JobDocument(BaseModel):
 
     job_id: str
     kind: JobKind
+    dry_run: Annotated[bool, Field(description="Whether it is a restore that plans, and changes nothing.")]
     state: JobState
     backup_id: Annotated[str, Field(description="The archive it writes or reads; empty for a prune.")]
     stage: Annotated[str | None, Field(description="The phase it is in.")]

@@ -21,7 +21,8 @@ def reaching(url: str) -> Iterator[None]:
         message = f"What answers at {url} is not this service."
         raise UnavailableError(Code.SERVICE_UNREACHABLE, message, hint=_NOT_IT) from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        why = str(error) or "it does not answer in time"
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        why = getattr(cause, "strerror", None) or str(cause) or "it does not answer in time"
         raise UnavailableError(Code.SERVICE_UNREACHABLE, f"The service at {url} cannot be reached: {why}.") from error
 
 

@@ -12,7 +12,7 @@ from app.client.files import download, upload
 from app.client.service import Service
 from app.commands.calling import calling
 from app.commands.parsing import Adding, add_service_options, word
-from app.commands.printing import print_json, say
+from app.commands.printing import print_json, say, size
 from app.errors import Code, InputError
 from app.exits import Exit
 from app.new_file import new_file
@@ -74,7 +74,7 @@ def _upload(parsed: argparse.Namespace) -> int:
         async def work(service: Service) -> int:
             with transferring(parsed.file.stat().st_size) as moved:
                 backup = await upload(service, backup_id, file, digest, moved)
-            print_json(backup) if parsed.json else say(f"{backup['backup_id']}: {backup['size']} bytes")
+            print_json(backup) if parsed.json else say(f"{backup['backup_id']}: {size(backup['size'])}")
             return Exit.SUCCEEDED
 
         return calling(parsed, work)

@@ -37,7 +37,7 @@ def _jobs(parsed: argparse.Namespace) -> int:
         rows = [
             (
                 job["job_id"],
-                job["kind"],
+                "dry run" if job["dry_run"] else job["kind"],
                 job["state"],
                 f"{job['progress']['percent']:.0f} %",
                 moment(job["created_at"]),
@@ -56,9 +56,7 @@ def _follow(parsed: argparse.Namespace) -> int:
     async def work(service: Service) -> int:
         job = await seen_to_its_end(service, parsed.job_id, lines=parsed.json)
         if not parsed.json:
-            # what ended with its plan was a dry run
-            steps = (job["result"] or {}).get("steps") or [{}]
-            tell_document(job, plan=job["state"] == "succeeded" and steps[-1].get("stage") == "plan")
+            tell_document(job, plan=job["state"] == "succeeded" and job["dry_run"])
         return exit_of(job["state"])
 
     return calling(parsed, work)

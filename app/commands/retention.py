@@ -65,7 +65,7 @@ def _tell_preview(preview: dict[str, Any]) -> None:
             moment(one["created_at"]),
             size(one["size"]),
             "keep" if one["keep"] else "remove",
-            ", ".join(one["reasons"]),
+            ", ".join(reason.replace("_", " ") for reason in one["reasons"]),
         )
         for one in preview["decisions"]
     ]

@@ -13,6 +13,7 @@ def document(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "kind": job.kind.value,
+        "dry_run": job.request.get("dry_run") is True,
         "state": job.state.value,
         "backup_id": job.backup_id,
         "stage": job.stage,

@@ -8,6 +8,13 @@ from app.archive.shown import printable
 
 _SHOWN = 20
 _ACTIONS = ("create", "replace", "remove", "leave")
+_SPACE = {
+    "cell_needed": "room for the cell's files",
+    "cell_free": "  free there",
+    "safety_at_most": "room to save first what is replaced, at most",
+    "backups_free": "  free there",
+    "volumes_needed": "room for the data of the services",
+}
 
 
 def tell_document(job: dict[str, Any], *, plan: bool = False) -> None:
@@ -63,5 +70,6 @@ def _tell_plan(plan: dict[str, Any]) -> None:
         say(f"{volume['name']} -> {volume['container']}:{volume['path']}, {decimal(volume['bytes'])}")
     for item in plan["missing"]:
         say(f"missing: {item['name']}: {item['message']}")
-    for name, size in plan["space"].items():
-        say(f"space: {name}: {decimal(size) if isinstance(size, int) else size}")
+    for name, words in _SPACE.items():
+        size = plan["space"][name]
+        say(f"{words}: {'not known' if size is None else decimal(size)}")

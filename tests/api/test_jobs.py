@@ -101,6 +101,15 @@ async def test_a_job_shows_its_webhooks_and_who_asked(client: httpx2.AsyncClient
     assert [(made["status"], made["answer"]) for made in webhook["attempts"]] == [(500, "no")]
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_restore_that_only_plans_says_so(
+    client: httpx2.AsyncClient, jobs: MemoryJobs, *, dry_run: bool
+) -> None:
+    job = new_job(JobKind.RESTORE, "backup-1", {"dry_run": dry_run})
+    await jobs.store.create(job, max_queued=100)
+    assert (await client.get(f"/api/jobs/{job.job_id}")).json()["dry_run"] is dry_run
+
+
 async def test_a_job_shows_everything_but_its_request(client: httpx2.AsyncClient, jobs: MemoryJobs) -> None:
     job = await remember(jobs, JobState.QUEUED)
     volume = Part(PartKind.VOLUME, "mailboxes", "mail", "cell-mail", "/var/mail", "image", "digest")
@@ -126,7 +135,8 @@ async def test_a_job_shows_everything_but_its_request(client: httpx2.AsyncClient
     shown = response.json()
     assert "the envelope" not in response.text
     assert set(shown) == {
-        *("job_id", "kind", "state", "backup_id", "stage", "progress", "components", "warnings", "error", "result"),
+        *("job_id", "kind", "dry_run", "state", "backup_id", "stage", "progress", "components", "warnings"),
+        *("error", "result"),
         *("created_at", "started_at", "finished_at", "cancel_requested", "asked_by", "webhooks"),
     }
     assert shown["progress"] == {

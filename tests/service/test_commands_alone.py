@@ -96,6 +96,13 @@ def test_what_ends_like_an_archive_is_a_file(place: Place) -> None:
         done = place.cli(*words)
         assert done.returncode == 1
         assert "cannot be opened: No such file" in done.stderr.decode()
+        assert "[backup_not_found]\n  Look whether it is there" in done.stderr.decode()
+
+
+def test_a_passphrase_file_that_is_not_there_is_no_missing_backup(place: Place, copy: Path) -> None:
+    done = place.cli("contents", copy, "--passphrase-file", copy.with_name("gone"))
+    assert done.returncode == 1
+    assert "gone cannot be opened: No such file or directory. [invalid_request]\n  Look" in done.stderr.decode()
 
 
 def test_a_new_passphrase_on_a_terminal(place: Place, copy: Path, secrets: tuple[Path, Path]) -> None:

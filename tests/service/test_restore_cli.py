@@ -123,7 +123,7 @@ def test_a_dry_run_tells_and_changes_nothing(machine: Machine, archives: Archive
     assert "vault: 1 to create, 1 to replace, 0 to remove, 0 to leave" in done.stdout
     assert "create data/vault/ca.crt" in done.stdout
     assert "missing: mail/mailboxes" in done.stdout
-    assert "space: cell_needed" in done.stdout
+    assert "room for the cell's files: " in done.stdout
     assert "make restart" not in done.stdout
     assert not (machine.home / "archives").exists()
 

@@ -59,12 +59,13 @@ class FilePlan:
         return sum(change.size_now for change in self._files(Verb.REPLACE, Verb.REMOVE))
 
     def summary(self, limit: int = 1000) -> list[dict[str, Any]]:
-        """Write down what each chosen component has of changes: numbers of all, the first `limit` one by one."""
+        """Write down what each chosen component has of changes: numbers of all, `limit` one by one, removals first."""
         return [self._component(name, limit) for name in self.chosen]
 
     def _component(self, name: str, limit: int) -> dict[str, Any]:
         mine = [change for change in self.changes if change.component == name]
         shown = [change for change in mine if change.verb is not Verb.LEAVE]
+        shown.sort(key=lambda change: change.verb is not Verb.REMOVE)  # not to be overlooked among a thousand others
         return {
             "name": name,
             **{verb.value: _total([change for change in mine if change.verb is verb]) for verb in Verb},

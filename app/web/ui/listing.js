@@ -10,7 +10,7 @@ export class Listing {
   /** Take in one member, as the service describes it; folders that only its path names are made. */
   add(member) {
     this.entries += 1;
-    const parts = member.path.split("/").filter((part) => part !== "" && part !== ".");
+    const parts = printable(member.path).split("/").filter((part) => part !== "" && part !== ".");
     if (parts.length === 0) return;
     const name = parts.pop();
     const above = parts.reduce(within, this.root);
@@ -19,7 +19,7 @@ export class Listing {
       return;
     }
     if (above.children.has(name)) return;
-    above.children.set(name, { name, path: below(above, name), kind: member.kind, size: member.size, link: member.link, above, children: null });
+    above.children.set(name, { name, path: below(above, name), kind: member.kind, size: member.size, link: member.link && printable(member.link), above, children: null });
     above.sorted = null;
     for (let at = above; at; at = at.above) {
       at.files += 1;
@@ -43,6 +43,9 @@ export class Listing {
     return { shown, total };
   }
 }
+
+/** Give a name in which nothing hides, turns the text around or breaks the line, as the plan of a restore has it. */
+const printable = (name) => name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (char) => `\\u{${char.codePointAt(0).toString(16)}}`);
 
 /** Give what is in a folder, folders first, by name. */
 export function inOrder(node) {

@@ -30,6 +30,9 @@ const COMPONENTS = {
 /** Name a kind of job. */
 export const kindWord = (kind) => KINDS[kind] || kind;
 
+/** Name what a job is. */
+export const jobWord = ({ kind, dry_run: isDryRun }) => (isDryRun ? "Plan of a restore" : kindWord(kind));
+
 /** Say what a job does now. */
 export function stageWord({ kind, state, stage, cancel_requested: isCancelled }) {
   if (state === "queued") return "Waiting for its turn";

@@ -4,7 +4,7 @@ import { isGood, nameOf, pageOf } from "../actions.js";
 import { fault } from "../components.js";
 import { el } from "../dom.js";
 import { when } from "../parts.js";
-import { kindWord, lacking, partName } from "../words.js";
+import { jobWord, lacking, partName } from "../words.js";
 
 const SHOWN_PARTS = 4;
 const TITLES = {
@@ -19,7 +19,7 @@ export function lastFailures(jobs, backups) {
   const good = new Set(backups.filter(isGood).map((backup) => backup.backup_id));
   const endedWell = (job) => (job.kind === "backup" ? good.has(job.backup_id) : job.state === "succeeded");
   const decided = new Set();
-  return jobs.filter((job) => {
+  return jobs.filter((job) => !job.dry_run).filter((job) => {
     const isFailure = job.state === "failed" || job.state === "partial";
     if (decided.has(job.kind) || !(isFailure || endedWell(job))) return false;
     decided.add(job.kind);
@@ -38,7 +38,7 @@ function failed(job) {
   const parts = lacking(job.components);
   const kind = job.state === "failed" ? "bad" : "warn";
   return el("section", { class: `box ${kind} attention` },
-    el("h2", {}, TITLES[job.kind]?.[job.state] || `${kindWord(job.kind)}: ${job.state}`, el("span", { class: "plain" }, when(job.finished_at || job.created_at))),
+    el("h2", {}, TITLES[job.kind]?.[job.state] || `${jobWord(job)}: ${job.state}`, el("span", { class: "plain" }, when(job.finished_at || job.created_at))),
     job.error ? fault(job.error) : null,
     parts.length ? el("ul", {}, parts.slice(0, SHOWN_PARTS).map(lackingPart)) : null,
     parts.length > SHOWN_PARTS ? el("p", {}, `And ${parts.length - SHOWN_PARTS} more.`) : null,

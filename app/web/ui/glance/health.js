@@ -1,7 +1,7 @@
 /** Whether everything that backups need is there, and how much room is left. */
 
 import { get } from "../api.js";
-import { el, put } from "../dom.js";
+import { el, redraw } from "../dom.js";
 import { bytes } from "../format.js";
 import { mark, problemBox } from "../parts.js";
 
@@ -16,11 +16,12 @@ const NAMES = {
 /** Draw what is there and what is missing. */
 export async function drawHealth(room, { signal }) {
   try {
-    const [{ checks }, space] = await Promise.all([readiness(signal), freeSpace(signal)]);
-    put(room, el("section", { class: "card" }, el("h2", {}, "Health"), el("ul", { class: "list checks" }, checks.map(line)), space));
+    const { checks } = await readiness(signal); // says it where the service is away
+    const space = await freeSpace(signal);
+    redraw(room, el("section", { class: "card" }, el("h2", {}, "Health"), el("ul", { class: "list checks" }, checks.map(line)), space));
   } catch (error) {
     if (error.name === "AbortError") return;
-    put(room, el("section", { class: "card" }, el("h2", {}, "Health"), problemBox(error)));
+    redraw(room, el("section", { class: "card" }, el("h2", {}, "Health"), problemBox(error)));
     if (!("status" in error)) throw error;
   }
 }
@@ -41,11 +42,20 @@ function line({ name, ok, required, detail }) {
 
 /** Say how much room the disk of the backups has; nothing where the service does not tell. */
 async function freeSpace(signal) {
-  const answer = await fetch("metrics", { signal, credentials: "same-origin" });
-  if (!answer.ok) return null;
-  const text = await answer.text();
+  const text = await metrics(signal);
   const [free, size] = ["free", "size"].map((name) => text.match(new RegExp(`^cell_backup_directory_${name}_bytes (\\S+)$`, "m")));
   if (!free || !size) return null;
   const share = Math.round((Number(free[1]) / Number(size[1])) * 100);
   return el("p", {}, `${bytes(Number(free[1]))} of ${bytes(Number(size[1]))} are free where the backups go (${share} %).`);
+}
+
+/** Give the metrics as text; empty where they are off, or the service has just gone. */
+async function metrics(signal) {
+  try {
+    const answer = await fetch("metrics", { signal, credentials: "same-origin" });
+    return answer.ok ? await answer.text() : "";
+  } catch (error) {
+    if (error instanceof TypeError) return ""; // what a browser throws where nobody answers
+    throw error;
+  }
 }

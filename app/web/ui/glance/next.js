@@ -1,7 +1,7 @@
 /** What is done by itself, and when next. */
 
 import { get } from "../api.js";
-import { el, put } from "../dom.js";
+import { el, redraw } from "../dom.js";
 import { problemBox, when } from "../parts.js";
 import { kindWord } from "../words.js";
 
@@ -12,10 +12,10 @@ const DAY_AND_TIME = { weekday: "short", day: "numeric", month: "short", hour: "
 export async function drawNext(room, { signal, mayChange }) {
   try {
     const { schedules } = await get("api/schedules", { signal });
-    put(room, card(schedules.filter((schedule) => schedule.enabled), mayChange));
+    redraw(room, card(schedules.filter((schedule) => schedule.enabled), mayChange));
   } catch (error) {
     if (error.name === "AbortError") return;
-    put(room, el("section", { class: "card" }, el("h2", {}, "Next"), problemBox(error)));
+    redraw(room, el("section", { class: "card" }, el("h2", {}, "Next"), problemBox(error)));
     if (!("status" in error)) throw error;
   }
 }

@@ -4,7 +4,7 @@ import { el, put } from "../dom.js";
 import { follow } from "../following.js";
 import { count } from "../format.js";
 import { progressBar } from "../progress.js";
-import { kindWord } from "../words.js";
+import { jobWord } from "../words.js";
 
 /** Make the part of the page that `show(jobs)` tells what runs; `onEnd` is called when what runs has ended. */
 export function runningJobs({ signal, onEnd }) {
@@ -13,15 +13,18 @@ export function runningJobs({ signal, onEnd }) {
   let isBusy = false;
 
   async function watch(job) {
-    const bar = progressBar(kindWord(job.kind));
+    const bar = progressBar(jobWord(job));
     const behind = el("p", { class: "hint" });
     shown = { job_id: job.job_id, behind };
     put(element, el("section", { class: "card" },
-      el("h2", {}, "Now: ", el("a", { href: `#/jobs/${job.job_id}` }, kindWord(job.kind))), bar.element, behind));
+      el("h2", {}, "Now: ", el("a", { href: `#/jobs/${job.job_id}` }, jobWord(job))), bar.element, behind));
     bar.show(job);
-    await follow(job.job_id, bar.show, signal);
-    shown = null;
-    put(element);
+    try {
+      await follow(job.job_id, bar.show, signal);
+    } finally {
+      shown = null; // where following it failed, what stands here would not change any more
+      put(element);
+    }
     await onEnd();
   }
 

@@ -11,6 +11,8 @@ import { backupButton } from "../views/backup.js";
 const WHAT_IT_IS = "A backup saves the cell's configuration, its keys and the data of its services into one file. "
   + "You watch it here while it runs. Afterwards, download the file and keep a copy somewhere else.";
 
+const OLD = 8 * 86_400_000; // a day more than a week: some back up once a week
+
 /** Show the last good backup, or say what to do where there is none. */
 export function standing(backups, failures, mayChange) {
   const good = backups.find(isGood);
@@ -19,12 +21,14 @@ export function standing(backups, failures, mayChange) {
 }
 
 function lastGood(backup, hasFailedSince, mayChange) {
-  const sign = hasFailedSince ? "warn" : "good";
+  const isOld = Date.now() - new Date(backup.created_at).getTime() > OLD;
+  const sign = hasFailedSince || isOld ? "warn" : "good";
   return el("section", { class: "card standing" },
     icon(sign),
     el("div", {},
       el("h2", { class: "verdict" }, "The last good backup was made ", when(backup.created_at)),
       el("p", { class: "hint" }, el("a", { href: pageOf(backup.backup_id) }, nameOf(backup))),
+      isOld ? el("p", {}, "Whatever came since then is in no backup. Make one now, and let ", el("a", { href: "#/schedules" }, "a schedule"), " make the next ones.") : null,
       el("dl", { class: "stats" },
         stat("Size", bytes(backup.size), backup.seconds === null ? "" : `made in ${duration(backup.seconds)}`),
         stat("Holds", holdings(backup.parts) || "unknown", "configuration, keys, data"),

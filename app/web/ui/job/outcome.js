@@ -40,14 +40,16 @@ function restore(job) {
   const result = job.result || {};
   const safety = result.safety_backup_id;
   return [
-    isDone(job) ? restored(result) : putBack(result, cancelled(job)),
+    isDone(job) ? restored(job.state, result) : putBack(result, cancelled(job)),
     safety ? el("p", {}, "What was replaced is kept for some days as ", el("a", { href: pageOf(safety), class: "mono" }, safety), ".") : null,
   ];
 }
 
-function restored(result) {
+function restored(state, result) {
   if (!result.next) return box("note", el("p", {}, "This was a plan only: nothing in the cell was changed."));
-  return box("good", el("p", {}, el("strong", {}, "The cell is restored. One more step: "), result.next), el("pre", {}, el("code", {}, "make restart")));
+  const isWhole = state === "succeeded";
+  const said = isWhole ? "The cell is restored. " : "The cell is restored, but not all of it: the table says what is missing, and why. ";
+  return box(isWhole ? "good" : "warn", el("p", {}, el("strong", {}, said, "One more step: "), result.next), el("pre", {}, el("code", {}, "make restart")));
 }
 
 function putBack(result, cancelled) {

@@ -19,11 +19,11 @@ const SAVED = {
  */
 export function confirming({ backup, plan, wish, start, onBack, entitle, signal }) {
   const name = plan.cell.cell_name || plan.archive.cell_name;
-  const wanted = name || UNNAMED;
+  const wanted = typed(name || UNNAMED);
   const input = el("input", { autocomplete: "off", autocapitalize: "off", spellcheck: "false", required: true });
   const begin = el("button", { type: "submit", class: "bad", disabled: true }, "Restore now");
   const answer = el("div", {});
-  const isRight = () => input.value.trim() === wanted;
+  const isRight = () => typed(input.value) === wanted;
   input.addEventListener("input", () => { begin.disabled = !isRight(); });
 
   const label = name ? ["Type the cell's name, ", el("code", { class: "word" }, name), ", to confirm"] : ["Type the word ", el("code", { class: "word" }, wanted), " to confirm"];
@@ -55,6 +55,9 @@ export function confirming({ backup, plan, wish, start, onBack, entitle, signal 
   }
   return element;
 }
+
+/** Give a text as it can be typed after what is seen: a page shows several blanks as one, and none at the ends. */
+const typed = (text) => text.trim().replace(/\s+/g, " ");
 
 function summary(plan) {
   const sums = totals(plan);

@@ -24,7 +24,7 @@ export function ended({ job, backup }) {
   const result = job.result || {};
   const safety = result.safety_backup_id;
   return el("div", { class: "ended" },
-    isDone(job) ? next(result) : undone(job),
+    isDone(job) ? next(job.state, result) : undone(job),
     job.error && job.state !== "cancelled" ? problemBox(job.error) : null,
     lost(job.components.filter((part) => part.error && part.error.code !== job.error?.code), isDone(job)),
     notes(job.warnings, isDone(job)),
@@ -35,8 +35,8 @@ export function ended({ job, backup }) {
       el("a", { href: "#/" }, "Overview")));
 }
 
-function next(result) {
-  return box("good", el("p", {}, el("strong", {}, "One more step: "), result.next || "Restart the cell."));
+function next(state, result) {
+  return box(state === "succeeded" ? "good" : "warn", el("p", {}, el("strong", {}, "One more step: "), result.next || "Restart the cell."));
 }
 
 function undone(job) {

@@ -1,10 +1,11 @@
 /** Shows one schedule: what it does, when next, and what came of the last time. */
 
 import { el } from "../dom.js";
-import { count, duration } from "../format.js";
+import { count, duration, exactly } from "../format.js";
 import { badge, facts, mark, when } from "../parts.js";
 import { inWords } from "./cron.js";
 
+const SHOWN = { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
 const OUTCOME_KINDS = { started: "note", refused: "bad" };
 const OUTCOMES = {
   skipped: "Left out, because the job before had not ended.",
@@ -62,7 +63,12 @@ function nextTimes({ next_runs: [next, ...others], timezone }) {
 }
 
 function inZone(time, timeZone) {
-  return new Date(time).toLocaleString("en-GB", { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZone });
+  try {
+    return new Date(time).toLocaleString("en-GB", { ...SHOWN, timeZone });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return `${exactly(time)} by this computer's clock`; // the service knows time zones that this browser does not
+  }
 }
 
 function lastTime(last, jobs) {

@@ -55,7 +55,7 @@ export default {
 
     function draw() {
       const hits = known.backups.filter(matching(search.value)).sort(ORDERS[order.value][1]);
-      put(found, search.value.trim() ? `${count(hits.length, "backup")} found` : summary(known));
+      put(found, search.value.trim() ? `${count(hits.length, "backup")} found${among(known)}` : summary(known));
       const more = hits.length > shown ? button(`Show ${count(hits.length - shown, "more", "more")}`, () => {
         shown += STEP;
         draw();
@@ -90,6 +90,9 @@ function chart(backups) {
   const drawn = sizeChart(backups.filter((backup) => !backup.expires_at));
   return drawn ? el("section", { class: "card", "aria-label": "Sizes" }, drawn) : null;
 }
+
+/** Say where the search did not reach: not all are loaded. */
+const among = ({ backups, total }) => (total > backups.length ? ` among the newest ${backups.length} of ${total}` : "");
 
 function summary({ backups, total }) {
   if (total === 0) return "";

@@ -8,7 +8,7 @@ import { ENDED, follow } from "../following.js";
 import { duration } from "../format.js";
 import { badge, box, button, confirmed, facts, problemBox, when } from "../parts.js";
 import { progressBar } from "../progress.js";
-import { kindWord, stageWord } from "../words.js";
+import { jobWord, stageWord } from "../words.js";
 import { deliveries } from "../job/deliveries.js";
 import { outcome } from "../job/outcome.js";
 
@@ -40,7 +40,18 @@ export default {
       say(stageWord(job));
       if (job.state !== before.state) drawFrame(room, job);
       if (job.components !== before.components) drawParts(room, job);
-      if (before.progress && (job.progress.current !== before.progress.current || job.state !== before.state)) more(jobId, room, signal);
+      if (before.progress && (job.progress.current !== before.progress.current || job.state !== before.state)) more();
+    }
+    /** Look at all of a running job: what its stream tells has no parts and no times in it. */
+    async function more() {
+      try {
+        const job = await get(`api/jobs/${encodeURIComponent(jobId)}`, { signal });
+        if (ENDED.has(job.state) || ENDED.has(last.state)) return; // it may have ended while this was on its way
+        drawFrame(room, job);
+        drawParts(room, job);
+      } catch (error) {
+        if (!("status" in error) && error.name !== "AbortError") throw error; // the stream goes on, or says what is wrong
+      }
     }
     const say = (text) => {
       if (status.textContent !== text) put(status, text);
@@ -55,7 +66,7 @@ export default {
       const job = ENDED.has(first.state) ? first : await follow(jobId, show, signal);
       if (job !== first) {
         drawEnd(room, job);
-        say(`${kindWord(job.kind)}: ${badge(job.state).textContent}`);
+        say(`${jobWord(job)}: ${badge(job.state).textContent}`);
       }
       await deliveries(room.told, { job, mayChange, signal });
     }
@@ -69,7 +80,7 @@ function failed(room, error) {
 }
 
 function liveCard(job, mayChange) {
-  const bar = progressBar(`Progress of the job: ${kindWord(job.kind)}`);
+  const bar = progressBar(`Progress of the job: ${jobWord(job)}`);
   const cancel = button("Cancel", async () => {
     if (await confirmed("Cancel this job?", WHAT_CANCELLING_DOES[job.kind] || "It stops at its next step.", "Cancel the job")) {
       show(await post(`api/jobs/${job.job_id}/cancel`));
@@ -85,18 +96,6 @@ function liveCard(job, mayChange) {
   return { element, show };
 }
 
-/** Look at all of a running job: what its stream tells has no parts and no times in it. */
-async function more(jobId, room, signal) {
-  try {
-    const job = await get(`api/jobs/${encodeURIComponent(jobId)}`, { signal });
-    if (ENDED.has(job.state)) return;
-    drawFrame(room, job);
-    drawParts(room, job);
-  } catch (error) {
-    if (!("status" in error) && error.name !== "AbortError") throw error; // the stream goes on, or says what is wrong
-  }
-}
-
 function drawEnd(room, job) {
   drawFrame(room, job);
   drawParts(room, job);
@@ -108,7 +107,7 @@ function drawEnd(room, job) {
 function drawFrame(room, job) {
   put(room.heading,
     el("p", { class: "back" }, el("a", { href: "#/jobs" }, "All jobs")),
-    el("div", { class: "title named" }, el("h1", {}, kindWord(job.kind)), badge(job.state)));
+    el("div", { class: "title named" }, el("h1", {}, jobWord(job)), badge(job.state)));
   const took = job.finished_at && job.started_at ? (new Date(job.finished_at) - new Date(job.started_at)) / 1000 : null;
   const archive = job.backup_id ? el("a", { class: "mono", href: pageOf(job.backup_id) }, job.backup_id) : null;
   const isThere = job.kind !== "backup" || job.state === "succeeded" || job.state === "partial";

@@ -6,7 +6,7 @@ import { count, duration } from "../format.js";
 import { ENDED } from "../following.js";
 import { badge, button, field, table, tellProblem, when } from "../parts.js";
 import { repeat } from "../waiting.js";
-import { kindWord } from "../words.js";
+import { jobWord } from "../words.js";
 
 const PAGE = 25;
 const BUSY_SECONDS = 5;
@@ -75,7 +75,7 @@ function select(options, chosen, onChange) {
 
 function drawn(jobs) {
   return table("Jobs, newest first", ["What", "State", "When", { name: "Took", number: true }, "Asked by"], jobs.map((job) => [
-    el("a", { href: `#/jobs/${job.job_id}` }, kindWord(job.kind)),
+    el("a", { href: `#/jobs/${job.job_id}` }, jobWord(job)),
     [badge(job.state), job.state === "running" ? el("span", { class: "percent" }, ` ${Math.floor(job.progress.percent)} %`) : null],
     when(job.started_at || job.created_at),
     took(job),

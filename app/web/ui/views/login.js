@@ -11,14 +11,19 @@ export default {
   show({ main, enter, message }) {
     const token = el("input", { type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
     const answer = el("div", {});
+    let isAsked = false;
     const send = async (event) => {
       event.preventDefault();
+      if (isAsked) return; // a double click would begin two sessions
+      isAsked = true;
       put(answer);
       try {
         enter(await post("api/session", { token: token.value.trim() }));
       } catch (error) {
         put(answer, problemBox(error));
         token.select();
+      } finally {
+        isAsked = false;
       }
     };
     const help = "The first token is the one line of the file api-token in the service's state directory, unless you chose one yourself.";

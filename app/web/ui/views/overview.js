@@ -45,8 +45,11 @@ export default {
       room.trouble, running.element, room.standing, room.attention,
       el("div", { class: "cards" }, room.next, room.health));
     repeat(look, { seconds, signal, trouble: room.trouble });
-    drawNext(room.next, { signal, mayChange });
-    drawHealth(room.health, { signal });
+    const lookAround = async () => {
+      await Promise.all([drawNext(room.next, { signal, mayChange }), drawHealth(room.health, { signal })]);
+      return QUIET_SECONDS;
+    };
+    repeat(lookAround, { seconds: 0, signal, trouble: el("div", {}) }); // each of them says its own trouble
   },
 };
 

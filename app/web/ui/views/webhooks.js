@@ -11,6 +11,10 @@ CELL_BACKUP_WEBHOOK_SECRET=…`;
 const CHECK = `from standardwebhooks import Webhook
 
 job = Webhook(secret).verify(body, headers)  # raises where it was not sent by this service`;
+const CAME_TO = {
+  delivered: ["good", " It was taken."],
+  given_up: ["bad", " It was not taken: whoever is there hears nothing. The table says why."],
+};
 
 export default {
   title: "Webhooks",
@@ -55,7 +59,8 @@ function lastTold(origin, deliveries) {
   if (origin === null) return box("note", el("p", {}, "No receiver for all jobs is set."));
   const last = deliveries.find(({ delivery }) => delivery.target === "default");
   const since = last ? [", the last one ", when(last.delivery.created_at)] : null;
-  return box("good", el("p", {}, "All jobs are told to ", el("span", { class: "mono" }, origin), since, "."));
+  const [kind, ...said] = CAME_TO[last?.delivery.state] || ["note"];
+  return box(kind, el("p", {}, "All jobs are told to ", el("span", { class: "mono" }, origin), since, ".", said));
 }
 
 function trial() {

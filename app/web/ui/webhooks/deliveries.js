@@ -3,7 +3,7 @@
 import { get, post } from "../api.js";
 import { el, tell } from "../dom.js";
 import { badge, box, button, mark, table, when } from "../parts.js";
-import { kindWord } from "../words.js";
+import { jobWord } from "../words.js";
 
 const JOBS = 20;
 const STATES = { pending: ["on its way", "note"], delivered: ["delivered", "good"], given_up: ["given up", "bad"] };
@@ -35,7 +35,7 @@ export function deliveryTable(deliveries, onSent) {
 }
 
 function aboutJob(job) {
-  return [el("a", { href: `#/jobs/${encodeURIComponent(job.job_id)}` }, kindWord(job.kind)), " ", badge(job.state), el("div", { class: "hint" }, when(job.finished_at))];
+  return [el("a", { href: `#/jobs/${encodeURIComponent(job.job_id)}` }, jobWord(job)), " ", badge(job.state), el("div", { class: "hint" }, when(job.finished_at))];
 }
 
 function stateOf({ state, next_at: next }) {
@@ -55,7 +55,7 @@ function again(job, delivery, onSent) {
     await post(`${addressOf(job)}/webhooks/${encodeURIComponent(delivery.delivery_id)}/redeliver`);
     tell(`The message is sent again to ${delivery.origin}.`);
     await onSent();
-  }, { "aria-label": `Send again: ${kindWord(job.kind)} ${job.job_id} to ${delivery.origin}` });
+  }, { "aria-label": `Send again: ${jobWord(job)} ${job.job_id} to ${delivery.origin}` });
 }
 
 const addressOf = (job) => `api/jobs/${encodeURIComponent(job.job_id)}`;

@@ -38,9 +38,9 @@ def test_a_plan_tells_files_to_create_to_replace_to_remove_and_to_leave(bare: Pa
     assert vault["remove"] == {"files": 1, "folders": 0, "bytes": 10}
     assert vault["leave"] == {"files": 1, "folders": 0, "bytes": 4}
     assert vault["changes"] == [
+        {"action": "remove", "path": "data/vault/late", "kind": "file", "bytes_now": 10},
         {"action": "replace", "path": "data/vault", "kind": "folder"},
         {"action": "replace", "path": "data/vault/differs", "kind": "file", "bytes": 10, "bytes_now": 3},
-        {"action": "remove", "path": "data/vault/late", "kind": "file", "bytes_now": 10},
         {"action": "create", "path": "data/vault/lost", "kind": "file", "bytes": 4},
     ]
     assert vault["truncated"] is False
@@ -53,6 +53,20 @@ def test_a_long_plan_is_told_in_numbers_and_its_first_changes(cell: Path, bare: 
     assert [item["create"] for item in short] == [item["create"] for item in whole]
     assert short[0]["truncated"]
     assert not whole[0]["truncated"]
+
+
+def test_a_removal_is_named_however_much_else_changes(bare: Path) -> None:
+    for number in range(20):
+        write(bare / f"data/vault/{number:02}", "as it was")
+    archive = save(bare)
+    for number in range(20):
+        write(bare / f"data/vault/{number:02}", "now")
+    write(bare / "data/vault/late", "came after")
+
+    (vault,) = [item for item in plan(bare, archive).summary(3) if item["name"] == "vault"]
+
+    assert [change["action"] for change in vault["changes"]] == ["remove", "replace", "replace"]
+    assert vault["changes"][0]["path"] == "data/vault/late"
 
 
 def test_a_plan_counts_what_is_needed_and_what_is_replaced(bare: Path) -> None:
@@ -170,7 +184,7 @@ def test_names_that_are_no_text_come_back_and_go(bare: Path) -> None:
 
     assert differences(before, describe(bare), ignoring=["mtime"]) == []
     assert not late.exists()
-    assert [change["path"] for change in summary["changes"]] == ["data", "data/\\udcfe", "data/\\udcff\\n\\"]
+    assert [change["path"] for change in summary["changes"]] == ["data/\\udcfe", "data", "data/\\udcff\\n\\"]
 
 
 def test_names_of_one_file_in_several_components_stay_one_file(bare: Path) -> None:
