@@ -52,13 +52,28 @@ def _list(parsed: argparse.Namespace) -> int:
             print_json(found)
         else:
             titles = ("NAME", "KIND", "CRON", "ZONE", "ENABLED", "NEXT", "LAST", "WHY")
-            print_table(titles, [_row(schedule) for schedule in found["schedules"]])
+            print_table(titles, [_row(one, await last_outcome(service, one)) for one in found["schedules"]])
         return Exit.SUCCEEDED
 
     return calling(parsed, work)
 
 
-def _row(schedule: dict[str, Any]) -> tuple[object, ...]:
+async def last_outcome(service: Service, schedule: dict[str, Any]) -> str | None:
+    """Say what came of a schedule's last time: how its job stands or ended, if there was one that is remembered."""
+    last = schedule["last_result"] or {}
+    outcome: str | None = last.get("outcome")
+    if last.get("job_id") is None:
+        return outcome
+    try:
+        state: str = (await service.get(f"/api/jobs/{last['job_id']}"))["state"]
+    except RefusedError as error:
+        if error.code != Code.JOB_NOT_FOUND:
+            raise
+        return outcome
+    return state
+
+
+def _row(schedule: dict[str, Any], outcome: str | None) -> tuple[object, ...]:
     last = schedule["last_result"] or {}
     return (
         schedule["name"],
@@ -67,7 +82,7 @@ def _row(schedule: dict[str, Any]) -> tuple[object, ...]:
         schedule["timezone"],
         "yes" if schedule["enabled"] else "no",
         moment(next(iter(schedule["next_runs"]), None)),
-        last.get("outcome"),
+        outcome,
         last.get("code"),
     )
 

@@ -65,10 +65,11 @@ def test_redis_has_no_network_and_drops_nothing(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_the_records_cannot_be_changed_beside_redis(stack: Stack, service: str) -> None:
+def test_neither_records_nor_passphrase_files_can_be_changed(stack: Stack, service: str) -> None:
     mounts = {mount["Destination"]: mount["RW"] for mount in stack.inspect(service)["Mounts"]}
     cell = stack.variables["CELL_BACKUP_CELL_ROOT"]
-    assert mounts == {cell: True, "/var/run/docker.sock": True, "/var/lib/cell-backup": True, "/run/redis": False}
+    written = {cell: True, "/var/run/docker.sock": True, "/var/lib/cell-backup": True}
+    assert mounts == {**written, "/run/redis": False, "/etc/cell-backup": False}
 
 
 def test_api_and_worker_share_the_state_that_nobody_else_reads(stack: Stack) -> None:

@@ -76,7 +76,7 @@ def test_a_schedule_encrypts_with_a_passphrase_from_a_file_that_only_root_reads(
     secret = stack.home / "secrets/passphrase"
     secret.touch(mode=0o600)
     secret.write_text(PASSPHRASE)
-    wanted = {"name": "nightly", "cron": "30 2 * * *", "passphrase_file": "/etc/cell-backup/passphrase"}
+    wanted = {"name": "nightly", "cron": "30 2 * * *", "passphrase_file": "/etc/cell-backup/passphrase", "services": []}
     with stack.client() as service:
         service.ask("POST", "/api/schedules", expect=201, json=wanted)
         job = service.ask("POST", "/api/schedules/nightly/run", expect=202).json()
