@@ -117,7 +117,7 @@ def test_a_file_and_the_data_of_a_service_come_back_and_what_came_later_goes(
 
     see_plan(page)
 
-    removed = page.locator(".box", has_text="removed. They are saved first.")
+    removed = page.locator(".box", has_text="removed. What is removed is saved first.")
     expect(removed).to_contain_text(later.relative_to(house.place.cell).as_posix())
     page.get_by_text("vault", exact=True).click()
     expect(page.get_by_role("listitem").filter(has_text="data/vault/vault.key")).to_contain_text("6 bytes → ")

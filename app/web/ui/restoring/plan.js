@@ -49,7 +49,7 @@ function whose({ archive, cell }) {
 function removal(plan, sums, wish) {
   if (sums.remove === 0) return null;
   const gone = plan.components.flatMap((component) => component.changes.filter((change) => change.action === "remove" && change.kind !== "folder"));
-  const kept = wish.safety === "none" ? "Nothing is saved first, so they will be gone." : "They are saved first.";
+  const kept = wish.safety === "none" ? "Nothing is saved first: what is removed is gone." : "What is removed is saved first.";
   return box("warn",
     el("p", {}, `${count(sums.remove, "file")} came after the backup, or ${sums.remove === 1 ? "is" : "are"} not in it, and ${sums.remove === 1 ? "is" : "are"} removed. ${kept}`),
     names(gone, sums.remove > gone.length));
