@@ -69,8 +69,10 @@ def visit(chromium: Browser, house: House, guard: Guard) -> Iterator[Visit]:
             assert answer.ok, answer.text()
         page = context.new_page()
         page.goto(f"/{at}")
-        if guard.forgets_network_changes():  # Chromium gives up what it was loading when the engine adds a network
+        guard.catch_up(context)
+        while guard.forgets_network_changes():  # Chromium gives up what it was loading when the engine adds a network
             page.reload()
+            guard.catch_up(context)
         return page
 
     yield open_page

@@ -138,6 +138,7 @@ def test_who_replaces_the_token_in_use_still_gets_the_new_one(visit: Visit, hous
 
     dialog.get_by_role("button", name="I have it").click()
 
+    expect(dialog).to_have_count(0)
     log_in(page, token)
     expect(page.get_by_role("heading", level=1, name="Access")).to_be_visible()
 
