@@ -27,10 +27,15 @@ class Guard:
     # the page asks whether there is a session: that is how it knows that it must ask for a token
     _expected: set[_Answer] = field(default_factory=lambda: {_Answer("GET", "/api/session", 401)})
     _may_be_away: bool = False
+    _may_be_refused: bool = False
 
     def expect(self, status: int, path: str, method: str = "GET") -> None:
         """Take this answer, from now on, for what the test wants."""
         self._expected.add(_Answer(method, path, status))
+
+    def expect_refusals(self) -> None:
+        """Take it from now on for what the test wants that a session has ended, whatever the page asks for next."""
+        self._may_be_refused = True
 
     def expect_no_answers(self) -> None:
         """Take it from now on for what the test wants that the service cannot be reached."""
@@ -70,7 +75,8 @@ class Guard:
 
     def _answered(self, response: Response) -> None:
         answer = _Answer(response.request.method, urlsplit(response.url).path, response.status)
-        if answer.status >= 400 and answer not in self._expected:
+        is_refusal = answer.status == 401 and self._may_be_refused
+        if answer.status >= 400 and not is_refusal and answer not in self._expected:
             self.faults.append(f"answer: {answer.method} {answer.path} {answer.status}")
 
     def _unanswered(self, request: Request) -> None:

@@ -32,7 +32,7 @@ def tab_to(page: Page, wanted: Locator) -> None:
 def test_from_the_login_to_a_finished_backup_without_a_mouse(visit: Visit, house: House) -> None:
     page = visit(scope=None)
     label = fresh("by keyboard")
-    expect(page.get_by_label("Token")).to_be_focused()
+    expect(page.get_by_label("Token", exact=True)).to_be_focused()
     page.keyboard.type(house.token("admin"))
     page.keyboard.press("Enter")
     expect_heading(page, "Overview")

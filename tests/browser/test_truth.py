@@ -208,7 +208,7 @@ def test_a_double_click_logs_in_once(house: House, visit: Visit) -> None:
     page = visit(scope=None)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
-    page.get_by_label("Token").fill(house.token("admin"))
+    page.get_by_label("Token", exact=True).fill(house.token("admin"))
 
     page.get_by_role("button", name="Log in").dblclick()
 
