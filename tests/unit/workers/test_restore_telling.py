@@ -56,7 +56,13 @@ def plan(changes: int, *, truncated: bool = False) -> dict[str, Any]:
         "volumes": [{"name": "mail/mailboxes", "container": "cell-mail", "path": "/var/mail", "bytes": 2500}],
         "missing": [{"name": "site/pages", "message": "There is no container cell-site."}],
         "empty_secrets": ["TOKEN"],
-        "space": {"cell_needed": 5000, "cell_free": None},
+        "space": {
+            "cell_needed": 5000,
+            "cell_free": None,
+            "safety_at_most": 7500,
+            "backups_free": 9_000_000,
+            "volumes_needed": 2500,
+        },
     }
 
 
@@ -67,8 +73,11 @@ def test_the_plan_of_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
         "  create data/vault/[1]",
         "mail/mailboxes -> cell-mail:/var/mail, 2.5 kB",
         "missing: site/pages: There is no container cell-site.",
-        "space: cell_needed: 5.0 kB",
-        "space: cell_free: None",
+        "room for the cell's files: 5.0 kB",
+        "  free there: not known",
+        "room to save first what is replaced, at most: 7.5 kB",
+        "  free there: 9.0 MB",
+        "room for the data of the services: 2.5 kB",
         "succeeded",
     ]
 
