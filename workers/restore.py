@@ -246,7 +246,8 @@ class _Restore:
         services = await known_services(run.tools, run.threads, containers)
         await run.threads.run(archive.rewind)
         async with run.threads.managed(closing(tar_stream_ahead(archive, self._data_key))) as pieces:
-            reader = VolumeReader(pieces, meter=run.meter, keep_going=run.threads.keep_going, misfits=report.misfits)
+            going, misfits, plain = run.threads.keep_going, report.misfits, report.plain
+            reader = VolumeReader(pieces, meter=run.meter, keep_going=going, misfits=misfits, plain=plain)
             writer = VolumeWriter(run.tools, run.threads, reader, self._put_volumes_back)
             for target in targets:
                 now = target_of(target.saved, services, containers)

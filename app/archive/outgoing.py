@@ -3,7 +3,7 @@
 The way back of app.archive.relay, for the second pass over an archive, which the first one has proven whole.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 from app.archive import headers
@@ -14,6 +14,7 @@ from app.archive.guard import hostile, normal_name
 from app.archive.headers import END_OF_ARCHIVE, GNU_SPARSE, MalformedTarError
 from app.archive.manifest import FOLDER, HEADER_NAME, MAX_DOCUMENT, load_header
 from app.archive.parents import Parents
+from app.archive.plain_volumes import Stretch
 from app.archive.raw_reader import RawMember, RawReader
 from app.archive.relay import Meter
 from app.archive.renaming import renamed
@@ -33,7 +34,8 @@ class VolumeReader:
     One that is given up half way, or not asked for, is skipped. `left_out` has the full names of members that were left
     out, `files` counts the regular files that the current volume gave out, as the manifest counts them, `warnings` says
     what a dialect could not be told. `misfits` are sparse members whose data is not what their map says, by their
-    normal names: no tar is given such a map, they become plain files with zeros where they are damaged.
+    normal names: no tar is given such a map, they become plain files with zeros where they are damaged. `plain` are
+    the volumes that `plain_volume` can read, as the first pass found them.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class VolumeReader:
         meter: Meter,
         keep_going: Callable[[], None],
         misfits: Collection[bytes] = frozenset(),
+        plain: Mapping[bytes, Stretch] | None = None,
     ) -> None:
         self.left_out: list[str] = []
         self.warnings: list[str] = []
@@ -52,6 +55,7 @@ class VolumeReader:
         self._meter = meter
         self._keep_going = keep_going
         self._misfits = misfits
+        self._plain = plain or {}
         self._kept: RawMember | None = None
         self._opened = False
         # the volumes that the archive's header names and that are still to come; None without a header
@@ -121,6 +125,31 @@ class VolumeReader:
             if self._is_wanted(member):
                 self._check_parent(_path(member), is_folder=member.group.block[156] == headers.DIRECTORY)
                 yield from self._converted(member)
+        yield END_OF_ARCHIVE
+
+    def is_plain(self, prefix: str) -> bool:
+        """Tell whether `plain_volume` can read the volume."""
+        return prefix.encode() in self._plain
+
+    def plain_volume(self, prefix: str) -> Iterator[Piece]:
+        """Give a plain volume as `volume` does, but with the names it has in the archive, prefix and all.
+
+        That of its root gets a part that stays when a tar takes the prefix off, which is the parts it has.
+        """
+        volume, stretch, reader, meter = prefix.encode(), self._plain[prefix.encode()], self._reader, self._meter
+        self._open()
+        self._skip_to(volume)
+        root = self._member()
+        if root is None or reader.position != stretch.start:
+            raise JobError(Code.INTERNAL, f"The volume {prefix} is not where it was.")
+        yield renamed(root.group, root.told, volume + b"./", b"")
+        files, size, length = meter.files, meter.bytes, stretch.end - stretch.start
+        meter.current = prefix
+        for piece in reader.up_to(stretch.end):
+            yield piece
+            done = reader.position - stretch.start
+            meter.files, meter.bytes = files + stretch.files * done // length, size + stretch.bytes * done // length
+        self.files = stretch.files
         yield END_OF_ARCHIVE
 
     def _typical(self) -> Iterator[Piece]:

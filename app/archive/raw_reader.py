@@ -38,6 +38,7 @@ class RawReader:
     def __init__(self, pieces: Iterator[bytes], keep_going: Callable[[], None]) -> None:
         self.buffer = b""
         self.at = 0
+        self._before = 0
         self._pieces = pieces
         self._keep_going = keep_going
         self._left = 0
@@ -66,6 +67,16 @@ class RawReader:
         if self._pad:
             pad, self._pad = self._pad, 0
             self._exactly(pad)
+
+    @property
+    def position(self) -> int:
+        """Give how many bytes of the stream were taken."""
+        return self._before + self.at
+
+    def up_to(self, end: int) -> Iterator[memoryview]:
+        """Give all that stands before this offset, whole members, as it is."""
+        while (left := end - self.position) > 0:
+            yield self._take(left)
 
     def went_past(self, path: bytes, at: int) -> None:
         """Hear that members up to `at` were taken out of the buffer, the last of them under this name."""
@@ -108,6 +119,7 @@ class RawReader:
             if piece is None:
                 where = readable(self._last) or "its beginning"
                 raise ArchiveError(Code.ARCHIVE_TRUNCATED, f"The tar stream ends too early after {where}.")
+            self._before += len(self.buffer)
             self.buffer, self.at = piece, 0
         taken = memoryview(self.buffer)[self.at : self.at + limit]
         self.at += len(taken)

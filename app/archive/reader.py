@@ -44,6 +44,7 @@ class TarReader:
         # the piece at hand, and how much of it is taken
         self._piece = b""
         self._at = 0
+        self._before = 0
         self._left = 0
         self._pad = 0
         self._last = b""
@@ -79,6 +80,11 @@ class TarReader:
     def at_hand(self) -> tuple[bytes, int]:
         """Give the piece at hand, and the offset in it of what was not taken yet."""
         return self._piece, self._at
+
+    @property
+    def position(self) -> int:
+        """Give how many bytes of the stream were taken."""
+        return self._before + self._at
 
     def went_past(self, name: bytes, at: int) -> None:
         """Hear that members up to `at` were taken out of the piece at hand, the last of them under this name."""
@@ -140,6 +146,7 @@ class TarReader:
             if piece is None:
                 where = f" in {readable(self._last)}" if self._left else ""
                 raise ArchiveError(Code.ARCHIVE_TRUNCATED, f"The tar stream ends too early{where}.")
+            self._before += len(self._piece)
             self._piece, self._at = piece, 0
         start, self._at = self._at, min(self._at + limit, len(self._piece))
         return memoryview(self._piece)[start : self._at]

@@ -10,15 +10,20 @@ from app.archive.typical_file import typical_file
 # hashlib lets go of the interpreter for more than this; for small files it then waits longer for it than it hashes
 _HELD = 2047
 _SMALL = 16 << 10
+_ATTRIBUTES = b"SCHILY."
 
 
 class Proven(NamedTuple):
-    """Tell how many files were proven, and their bytes; `after` is the offset behind them, `last` the last name."""
+    """Tell how many files were proven, and their bytes; `after` is the offset behind them, `last` the last name.
+
+    `plain` says that none of them has attributes or ACLs.
+    """
 
     after: int
     last: bytes
     files: int
     bytes: int
+    plain: bool
 
 
 def prove_typical(buffer: bytes, at: int, guard: Guard, sums: SumsSpool) -> Proven:
@@ -30,6 +35,7 @@ def prove_typical(buffer: bytes, at: int, guard: Guard, sums: SumsSpool) -> Prov
     files = size = 0
     last = b""
     lines: list[bytes] = []
+    plain = True
     while (file := typical_file(buffer, at)) is not None:
         data_end = file.data + file.size
         after = data_end + (-file.size % 512)
@@ -38,10 +44,11 @@ def prove_typical(buffer: bytes, at: int, guard: Guard, sums: SumsSpool) -> Prov
         lines.append(line(_digest(view[file.data : data_end]), file.path))
         files += 1
         size += file.size
+        plain = plain and (file.own == at or buffer.find(_ATTRIBUTES, at, file.own) < 0)
         last, at = file.path, after
     if lines:
         sums.add(b"".join(lines))
-    return Proven(at, last, files, size)
+    return Proven(at, last, files, size, plain)
 
 
 def _digest(contents: memoryview) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from app.archive.manifest import (
 )
 from app.archive.parts import PartOutcome, PartResult
 from app.archive.pinned import PinnedFile
+from app.archive.plain_volumes import PlainVolumes, Stretch
 from app.archive.reader import ReadMember, TarReader, tar_stream_ahead
 from app.archive.receiving import Receiver, Taking
 from app.archive.relay import Meter
@@ -33,6 +34,7 @@ from app.archive.typical_proof import prove_typical
 from app.errors import ArchiveError, Code
 
 Misfits = frozenset[bytes]
+Plain = Mapping[bytes, Stretch]
 
 LIMITS = Limits()
 _MAX_HEADER = 4 << 20
@@ -44,7 +46,8 @@ _MAX_MISFITS = 10_000
 class Report:
     """Say what a whole archive holds; a cell's own `make backup` writes neither `header` nor `manifest`.
 
-    `misfits` are the sparse members, by their normal names, whose data is not what their map says.
+    `misfits` are the sparse members, by their normal names, whose data is not what their map says; `plain` says of
+    volumes, by their prefix, that they may be read again without a look at each member.
     """
 
     members: int
@@ -53,6 +56,7 @@ class Report:
     header: Header | None
     manifest: Manifest | None
     misfits: Misfits = frozenset()
+    plain: Plain = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -130,6 +134,7 @@ class _Reading:
         self._receiver = receiver
         self._keep_going = keep_going
         self._found = _Found()
+        self._plain_volumes = PlainVolumes()
 
     def report(self, pieces: Iterable[bytes]) -> Report:
         """Read everything; raises what `verify` raises."""
@@ -137,6 +142,7 @@ class _Reading:
         reader = TarReader(self._watched(pieces))
         for read in reader.members():
             self._meter.current = readable(read.member.name)
+            files, size = found.files, found.bytes
             try:
                 self._member(read, reader)
             except MalformedTarError as error:
@@ -144,11 +150,14 @@ class _Reading:
                 raise ArchiveError(Code.ARCHIVE_DAMAGED, message) from error
             found.members += 1
             if self._guard.is_in_volume:
-                self._typical(reader)
+                plain = self._typical(reader)
+                grown = (found.files - files, found.bytes - size)
+                self._plain_volumes.go_on(self._guard.area, reader.position, *grown, plain=plain)
         _conclude(found)
         header = fit_for_people(found.header) if found.header is not None else None
         manifest = fit_for_people(found.manifest) if found.manifest is not None else None
-        return Report(found.members, found.files, found.bytes, header, manifest, frozenset(found.misfits))
+        volumes, misfits = self._plain_volumes.found, frozenset(found.misfits)
+        return Report(found.members, found.files, found.bytes, header, manifest, misfits, volumes)
 
     def _watched(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         for piece in pieces:
@@ -161,6 +170,8 @@ class _Reading:
         if found.sums_seen or member.name.startswith(OWN):
             _place(found, member)
         name = self._guard.look(read)
+        volume = self._guard.area if self._guard.is_in_volume else b""
+        self._plain_volumes.look(member, name, volume, reader.position)
         if member.name == SUMS_NAME:
             found.unlisted = compare(self._sums, reader.data())
             found.sums_seen = True
@@ -175,8 +186,8 @@ class _Reading:
                 found.count(area_of(name).decode("utf-8", "backslashreplace"))
                 self._sums.add(self._contents(read, name, reader, taking))
 
-    def _typical(self, reader: TarReader) -> None:
-        """Prove the files that follow in the same folder of a volume, as far as they go the short way."""
+    def _typical(self, reader: TarReader) -> bool:
+        """Prove the files that follow in the same folder, as far as they go the short way; tell if they are plain."""
         for _ in reader.data():
             pass
         buffer, at = reader.at_hand
@@ -190,6 +201,7 @@ class _Reading:
             self._meter.files += proven.files
             self._meter.bytes += proven.bytes
             self._meter.current = readable(proven.last)
+        return proven.plain
 
     def _hand_on(self, member: Member, name: bytes) -> Taking | None:
         assert self._receiver is not None

@@ -47,6 +47,11 @@ class ArchiveSink:
         return Dialect.GO
 
     @property
+    def plain(self) -> bool:
+        """Say that names have no prefix."""
+        return False
+
+    @property
     def loses(self) -> str | None:
         """Say what the engine does not write."""
         return (

@@ -118,6 +118,10 @@ class VolumeSink(Protocol):
         """Say which tar headers the other side understands."""
 
     @property
+    def plain(self) -> bool:
+        """Say whether the stream is to be a plain one, as was offered: names keep the volume's prefix."""
+
+    @property
     def loses(self) -> str | None:
         """Say what of a file this way does not carry, though the stream may have it; None where it carries all."""
 
@@ -161,10 +165,14 @@ class Engine(Protocol):
         every busybox can); the reader drops those that still come.
         """
 
-    def write_volume(self, container: str, path: str, *, empty: bool) -> AbstractAsyncContextManager[VolumeSink]:
+    def write_volume(
+        self, container: str, path: str, *, empty: bool, plain: bool = False
+    ) -> AbstractAsyncContextManager[VolumeSink]:
         """Open a volume for writing; leaving the block ends the process in the container, whatever happened.
 
         With `empty`, what is in the directory is removed first, the directory itself stays (it may be a mount point).
+        `plain` offers a stream whose members keep the prefix of a volume and have no attributes, ACLs or sparse maps;
+        whether that is wanted, the sink says.
         A running container is written to by its own tar. One that is stopped or paused, or has no tar, by a helper
         container that shares its mounts, made of an image that has a tar and removed afterwards; where that cannot be
         had, by the archive endpoint. Raises PartError: CONTAINER_MISSING, VOLUME_MISSING and ENGINE_UNREACHABLE before

@@ -78,12 +78,14 @@ class DockerEngine:
                 yield stream
 
     @contextlib.asynccontextmanager
-    async def write_volume(self, container: str, path: str, *, empty: bool) -> AsyncIterator[VolumeSink]:
+    async def write_volume(
+        self, container: str, path: str, *, empty: bool, plain: bool = False
+    ) -> AsyncIterator[VolumeSink]:
         """Open a volume for writing, by tar in its container or in a helper beside it, else by the archive endpoint."""
         path = checked_path(container, path)
         target = Target.of(container, await self._inspect(container))
         async with writing(
-            self._client, target, path, empty=empty, stall_seconds=self._stall_seconds, owner=self._owner
+            self._client, target, path, empty=empty, plain=plain, stall_seconds=self._stall_seconds, owner=self._owner
         ) as sink:
             yield sink
 

@@ -73,6 +73,13 @@ async def empty_directory(client: Client, hands: Hands, path: str) -> None:
         raise PartError(Code.VOLUME_NOT_EMPTIED, f"{path} in {hands.target} could not be emptied: {words}")
 
 
+async def has_acl(client: Client, hands: Hands, path: str) -> bool:
+    """Tell whether the directory has an ACL, of its own or for what is made in it; asked of GNU tar."""
+    command = ["tar", "--create", "--file=-", "--format=posix", "--acls", "--no-recursion", "-C", path, "--", "."]
+    code, output = await ask(client, hands.container, command)
+    return code != 0 or "SCHILY.acl" in output
+
+
 async def _removed(client: Client, hands: Hands, path: str) -> str | None:
     """Remove, and give rm's words where something is left; raises PartError."""
     words = ""

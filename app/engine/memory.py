@@ -165,8 +165,11 @@ class MemoryEngine:
             stream.abort()
 
     @contextlib.asynccontextmanager
-    async def write_volume(self, container: str, path: str, *, empty: bool) -> AsyncIterator[VolumeSink]:
+    async def write_volume(
+        self, container: str, path: str, *, empty: bool, plain: bool = False
+    ) -> AsyncIterator[VolumeSink]:
         """Open a volume for writing, as the next of its planned writings goes."""
+        del plain
         machine = self._machine("write_volume", container)
         volume = machine.volumes.get(path)
         if volume is None:

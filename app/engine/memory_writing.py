@@ -52,6 +52,11 @@ class MemorySink:
         return self._dialect
 
     @property
+    def plain(self) -> bool:
+        """Say that names have no prefix."""
+        return False
+
+    @property
     def loses(self) -> str | None:
         """Say that nothing is lost."""
         return None

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from app.archive.dialects import Dialect
 from app.archive.patterns import swallows_root
+from app.archive.plain_volumes import DEPTH
 
 # LC_ALL: so that tar's words can be judged. TAR_OPTIONS: the image's own wishes would change the stream.
 ENVIRONMENT = {"LC_ALL": "C", "TAR_OPTIONS": ""}
@@ -63,13 +64,13 @@ class Tar:
         """Say which headers this tar understands where it extracts."""
         return Dialect.PAX if self.kind is TarKind.GNU else Dialect.GNU
 
-    def extraction(self, path: str) -> list[str]:
-        """Give the command that extracts standard input into the directory.
+    def extraction(self, path: str, *, plain: bool = False) -> list[str]:
+        """Give the command that extracts standard input into the directory; `plain` is for GNU tar only.
 
         By default both GNU tar and busybox unlink what is in the way of a file, and keep directories that exist.
         """
         if self.kind is TarKind.GNU:
-            return [*_GNU_EXTRACT, "-C", path]
+            return [*_GNU_EXTRACT, *(_GNU_PLAIN if plain else _GNU_ATTRIBUTES), "-C", path]
         return ["tar", "-x", "-f", "-", *(["--numeric-owner"] if self.numeric else []), "-C", path]
 
     def command(self, path: str, exclude: Sequence[str]) -> list[str]:
@@ -108,8 +109,8 @@ _GNU_EXTRACT = (
     "--same-owner",
     "--same-permissions",
     "--delay-directory-restore",  # a directory's members may come in more than one place
-    "--xattrs-include=*",
-    "--xattrs-exclude=security.selinux",
-    "--acls",
     "--warning=no-timestamp",
 )
+_GNU_ATTRIBUTES = ("--xattrs-include=*", "--xattrs-exclude=security.selinux", "--acls")
+# without --acls, which costs a system call a file
+_GNU_PLAIN = (f"--strip-components={DEPTH}",)

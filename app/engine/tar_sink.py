@@ -13,12 +13,15 @@ from app.errors import Code, PartError
 class TarSink:
     """Hand one volume to a running tar; writing follows the Protocol `VolumeSink`."""
 
-    def __init__(self, process: ExecProcess, words: WriteWords, tar: Tar, *, container: str, way: Way) -> None:
+    def __init__(
+        self, process: ExecProcess, words: WriteWords, tar: Tar, *, container: str, way: Way, plain: bool = False
+    ) -> None:
         self._process = process
         self._words = words
         self._tar = tar
         self._container = container
         self._way = way
+        self._plain = plain
         self._failure: PartError | None = None
         self._cut = False
 
@@ -31,6 +34,11 @@ class TarSink:
     def dialect(self) -> Dialect:
         """Say which headers this tar understands."""
         return self._tar.dialect
+
+    @property
+    def plain(self) -> bool:
+        """Say whether this tar takes the prefix off the names."""
+        return self._plain
 
     @property
     def loses(self) -> str | None:

@@ -11,7 +11,7 @@ from app.engine.archive_sink import ArchiveSink
 from app.engine.base import VolumeSink, Way
 from app.engine.client import Client
 from app.engine.exec_stream import Command, ExecProcess, executing
-from app.engine.hands import Hands, empty_directory, look_for_hands, settle
+from app.engine.hands import Hands, empty_directory, has_acl, look_for_hands, settle
 from app.engine.helper import helping
 from app.engine.tar_command import ENVIRONMENT, USER, TarKind
 from app.engine.tar_sink import TarSink
@@ -33,7 +33,7 @@ class Place:
 
 @contextlib.asynccontextmanager
 async def writing(
-    client: Client, target: Target, path: str, *, empty: bool, stall_seconds: float, owner: str
+    client: Client, target: Target, path: str, *, empty: bool, plain: bool, stall_seconds: float, owner: str
 ) -> AsyncIterator[VolumeSink]:
     """Open a volume for writing; leaving the block ends and removes whatever was started for it.
 
@@ -47,7 +47,8 @@ async def writing(
         if hands is None or client.endpoint.tls is not None or not (empty or hands.tar.kind is TarKind.GNU):
             way = _by_archive(client, target, path, place, empty=empty, stall_seconds=stall_seconds)
         else:
-            way = _by_tar(client, hands, place.path, empty=empty, stall_seconds=stall_seconds)
+            plain = plain and not target.mounts_below(place.path)
+            way = _by_tar(client, hands, place.path, empty=empty, plain=plain, stall_seconds=stall_seconds)
         yield await undo.enter_async_context(way)
 
 
@@ -95,10 +96,13 @@ async def _images(client: Client, target: Target) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def _by_tar(
-    client: Client, hands: Hands, path: str, *, empty: bool, stall_seconds: float
+    client: Client, hands: Hands, path: str, *, empty: bool, plain: bool, stall_seconds: float
 ) -> AsyncIterator[VolumeSink]:
     words = WriteWords(hands.target)
-    command = Command(hands.tar.extraction(path), has_shell=True, user=USER, environment=ENVIRONMENT, fed=True)
+    # what is not removed may have ACLs, which only the long command takes away: the directory, and mounts below it
+    plain = plain and empty and hands.tar.kind is TarKind.GNU and not await has_acl(client, hands, path)
+    extraction = hands.tar.extraction(path, plain=plain)
+    command = Command(extraction, has_shell=True, user=USER, environment=ENVIRONMENT, fed=True)
     process = ExecProcess(
         client, hands.container, command, on_stderr=words.feed, stall_seconds=stall_seconds, called=hands.target
     )
@@ -108,7 +112,7 @@ async def _by_tar(
     async with contextlib.AsyncExitStack() as undo:
         with _after_emptying(hands.target, emptied=empty):
             await undo.enter_async_context(executing(process))
-        yield TarSink(process, words, hands.tar, container=hands.target, way=way)
+        yield TarSink(process, words, hands.tar, container=hands.target, way=way, plain=plain)
 
 
 @contextlib.asynccontextmanager

@@ -207,11 +207,13 @@ class CancellingEngine(MemoryEngine):
 
     @override
     @asynccontextmanager
-    async def write_volume(self, container: str, path: str, *, empty: bool) -> AsyncIterator[VolumeSink]:
+    async def write_volume(
+        self, container: str, path: str, *, empty: bool, plain: bool = False
+    ) -> AsyncIterator[VolumeSink]:
         if self._house.runs[-1].threads._stop.is_set():
             self._cancel()
             await asyncio.sleep(0)
-        async with super().write_volume(container, path, empty=empty) as sink:
+        async with super().write_volume(container, path, empty=empty, plain=plain) as sink:
             yield sink
 
 

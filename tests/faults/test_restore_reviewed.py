@@ -46,8 +46,9 @@ class Emptying(MemoryEngine):
 
     @override
     def write_volume(
-        self, container: str, path: str, *, empty: bool
+        self, container: str, path: str, *, empty: bool, plain: bool = False
     ) -> contextlib._AsyncGeneratorContextManager[VolumeSink]:
+        del plain
         return self._write(container, path, empty=empty)
 
     @contextlib.asynccontextmanager

@@ -221,9 +221,11 @@ async def test_a_container_that_no_longer_runs_afterwards_is_named(house: House)
     class Stopping(MemoryEngine):
         @override
         @asynccontextmanager
-        async def write_volume(self, container: str, path: str, *, empty: bool) -> AsyncIterator[VolumeSink]:
+        async def write_volume(
+            self, container: str, path: str, *, empty: bool, plain: bool = False
+        ) -> AsyncIterator[VolumeSink]:
             machine.state = ContainerState.STOPPED
-            async with super().write_volume(container, path, empty=empty) as sink:
+            async with super().write_volume(container, path, empty=empty, plain=plain) as sink:
                 yield sink
 
     house.memory_engine = Stopping(house.machines)

@@ -141,7 +141,9 @@ class VolumeWriter:
         try:
             async with quiesced(engine, self._tools.journal, volume.container, volume.quiesce) as hold:
                 try:
-                    async with engine.write_volume(volume.container, volume.path, empty=not target.overlay) as sink:
+                    async with engine.write_volume(
+                        volume.container, volume.path, empty=not target.overlay, plain=self._reader.is_plain(prefix)
+                    ) as sink:
                         begun = True
                         self._sink = sink
                         self._end = await self._copy(sink, prefix, parents=target.overlay)
@@ -169,7 +171,9 @@ class VolumeWriter:
 
     async def _copy(self, sink: VolumeSink, prefix: str, *, parents: bool) -> WriteEnd:
         try:
-            pieces = self._reader.volume(prefix, sink.dialect, parents=parents)
+            reader = self._reader
+            plain = sink.plain
+            pieces = reader.plain_volume(prefix) if plain else reader.volume(prefix, sink.dialect, parents=parents)
             await self._threads.run_with_abort(sink.abort, _pump, pieces, sink, self._threads.keep_going)
         except PartError as error:
             if error.code is Code.STREAM_CUT:
