@@ -16,7 +16,7 @@ from app.archive.renaming import EXTENDED, HeaderGroup
 from app.archive.shown import readable
 from app.errors import ArchiveError, Code
 
-_PIECE = 1 << 20
+_PIECE = 2 << 20
 _MAX_EXTENDED = 1 << 20
 _MAX_ALL_EXTENDED = 2 << 20
 _MAX_EXTENSIONS = 1 << 16

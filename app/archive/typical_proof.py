@@ -52,9 +52,10 @@ def prove_typical(buffer: bytes, at: int, guard: Guard, sums: SumsSpool) -> Prov
 
 
 def _digest(contents: memoryview) -> str:
-    if len(contents) > _SMALL:
+    size = len(contents)
+    if size <= _HELD or size > _SMALL:
         return sha256(contents).hexdigest()
     digest = sha256(contents[:_HELD])
-    for at in range(_HELD, len(contents), _HELD):
+    for at in range(_HELD, size, _HELD):
         digest.update(contents[at : at + _HELD])
     return digest.hexdigest()
