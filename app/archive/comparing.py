@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from app.archive.shown import printable
 from app.archive.sums import SumsSpool
@@ -19,8 +19,8 @@ def compare(sums: SumsSpool, listed: Iterator[memoryview]) -> list[str]:
     Raises ArchiveError ARCHIVE_DAMAGED where a line is left over: then a member is missing or its contents changed.
     """
     unlisted: list[str] = []
-    deserved = _lines(sums.pieces())
-    for expected in _lines(bytes(piece) for piece in listed):
+    deserved, expectations = _from_first_difference(sums.pieces(), map(bytes, listed))
+    for expected in expectations:
         for ours in deserved:
             if ours == expected:
                 break
@@ -39,6 +39,18 @@ def mismatch(path: str) -> ArchiveError:
     """Make the error for one member."""
     shown = printable(path[:1000])
     return ArchiveError(Code.ARCHIVE_DAMAGED, f"{shown} does not have the contents that its SHA-256 line says.")
+
+
+def _from_first_difference(ours: Iterator[bytes], theirs: Iterator[bytes]) -> tuple[Iterator[bytes], Iterator[bytes]]:
+    """Give the lines of both, from the first that is not the same: most often there is none."""
+    our, their, begun = b"", b"", b""
+    while (our := our or next(ours, b"")) and (their := their or next(theirs, b"")):
+        size = min(len(our), len(their))
+        if our[:size] != their[:size]:
+            break
+        begun = (begun + our[:size]).rpartition(b"\n")[2]
+        our, their = our[size:], their[size:]
+    return _lines(chain([begun + our], ours)), _lines(chain([begun + their], theirs))
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
