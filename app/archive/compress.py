@@ -40,7 +40,8 @@ def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress one gzip stream in pieces of at most 2 MiB, so that a bomb costs no memory.
 
     Raises ArchiveError: ARCHIVE_FOREIGN where it is no gzip at all, ARCHIVE_DAMAGED where its checksum is wrong or
-    something follows it, ARCHIVE_TRUNCATED where it ends too early, or where what follows it could begin another one.
+    its last four bytes are not the size of all that came out, as where something follows it; ARCHIVE_TRUNCATED where it
+    ends too early, or where what follows it could begin another one.
     """
     source = _Source(pieces)
     reader = isal_zlib._GzipReader(cast("BinaryIO", source), _PIECE)  # noqa: SLF001 - see the module
@@ -52,7 +53,7 @@ def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
     except EOFError as error:
         message = "The gzip stream ends too early, or a few bytes follow its end."
         raise ArchiveError(Code.ARCHIVE_TRUNCATED, message) from error
-    except (gzip.BadGzipFile, igzip_lib.IsalError) as error:  # type: ignore[misc] # the stub declares an instance
+    except (gzip.BadGzipFile, igzip_lib.IsalError, OverflowError) as error:  # type: ignore[misc] # the stub declares an instance
         raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The gzip stream is damaged: {error}.") from error
     source.end(size)
 

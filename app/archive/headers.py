@@ -128,6 +128,9 @@ def checked(block: bytes) -> int:
     unsigned = total - byte_sum(stored) + 256
     if stored == b"%06o\0 " % unsigned:
         return total
+    # other numbers may be written in base 256, or left blank: this one not (GNU tar would take it for a wrong one)
+    if stored[0] & 0x80 or not stored.strip(b" \0"):
+        raise MalformedTarError("a header's checksum is wrong")
     expected = number(stored)
     if unsigned != expected and unsigned - 256 * sum(b > 127 for b in block) != expected:
         raise MalformedTarError("a header's checksum is wrong")

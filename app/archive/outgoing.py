@@ -1,4 +1,4 @@
-"""Takes volumes out of an archive again: each as a tar stream of its own, with the names that it was read with.
+"""Takes volumes out of an archive again: each as a tar stream of its own.
 
 The way back of app.archive.relay, for the second pass over an archive, which the first one has proven whole.
 """
@@ -63,6 +63,8 @@ class VolumeReader:
         self._volume = b""
         self._dialect = Dialect.PAX
         self._missing: set[str] = set()
+        # where the volume ends that was given without a look at its members
+        self._until = 0
 
     def volume(
         self, prefix: str, dialect: Dialect, *, leave_out: Collection[str] = (), parents: bool = False
@@ -83,6 +85,33 @@ class VolumeReader:
             yield from _batched(self._pieces())
         except MalformedTarError as error:
             raise self._reader.malformed(error) from error
+
+    def is_plain(self, prefix: str) -> bool:
+        """Tell whether `plain_volume` can read the volume."""
+        return prefix.encode() in self._plain
+
+    def plain_volume(self, prefix: str) -> Iterator[Piece]:
+        """Give a plain volume as `volume` does, but with the names that it has in the archive, prefix and all.
+
+        The root's is an exception: `./` stands behind the prefix, so that a tar which takes that off keeps a name.
+        """
+        volume, stretch, reader, meter = prefix.encode(), self._plain[prefix.encode()], self._reader, self._meter
+        self.files = 0
+        self._open()
+        self._skip_to(volume)
+        root = self._member()
+        if root is None or reader.position != stretch.start:
+            raise JobError(Code.INTERNAL, f"The volume {prefix} is not where it was.")
+        self._until = stretch.end
+        yield renamed(root.group, root.told, volume + b"./", b"")
+        files, size, length = meter.files, meter.bytes, stretch.end - stretch.start
+        meter.current = prefix
+        for piece in reader.up_to(stretch.end):
+            yield piece
+            done = reader.position - stretch.start
+            meter.files, meter.bytes = files + stretch.files * done // length, size + stretch.bytes * done // length
+        self.files = stretch.files
+        yield END_OF_ARCHIVE
 
     def _open(self) -> None:
         """Read the archive's header, if it has one: it says in which order the volumes follow."""
@@ -105,6 +134,8 @@ class VolumeReader:
                 raise JobError(Code.INTERNAL, f"The volume {volume.decode()} was not expected here.")
             del self._coming[: self._coming.index(volume) + 1]
             behind = (*self._coming, FOLDER.encode())
+        for _ in self._reader.up_to(self._until):
+            pass
         while (member := self._member()) is not None:
             if _path(member).startswith((volume, *behind)):
                 self._kept = member
@@ -125,31 +156,6 @@ class VolumeReader:
             if self._is_wanted(member):
                 self._check_parent(_path(member), is_folder=member.group.block[156] == headers.DIRECTORY)
                 yield from self._converted(member)
-        yield END_OF_ARCHIVE
-
-    def is_plain(self, prefix: str) -> bool:
-        """Tell whether `plain_volume` can read the volume."""
-        return prefix.encode() in self._plain
-
-    def plain_volume(self, prefix: str) -> Iterator[Piece]:
-        """Give a plain volume as `volume` does, but with the names it has in the archive, prefix and all.
-
-        That of its root gets a part that stays when a tar takes the prefix off, which is the parts it has.
-        """
-        volume, stretch, reader, meter = prefix.encode(), self._plain[prefix.encode()], self._reader, self._meter
-        self._open()
-        self._skip_to(volume)
-        root = self._member()
-        if root is None or reader.position != stretch.start:
-            raise JobError(Code.INTERNAL, f"The volume {prefix} is not where it was.")
-        yield renamed(root.group, root.told, volume + b"./", b"")
-        files, size, length = meter.files, meter.bytes, stretch.end - stretch.start
-        meter.current = prefix
-        for piece in reader.up_to(stretch.end):
-            yield piece
-            done = reader.position - stretch.start
-            meter.files, meter.bytes = files + stretch.files * done // length, size + stretch.bytes * done // length
-        self.files = stretch.files
         yield END_OF_ARCHIVE
 
     def _typical(self) -> Iterator[Piece]:

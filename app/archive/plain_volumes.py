@@ -47,8 +47,8 @@ class PlainVolumes:
             if volume not in self._volumes or not _is_plain(member, name):
                 self._volumes[volume] = None
         elif name.startswith(VOLUMES + b"/") and name.count(b"/") == DEPTH - 1:
-            is_first = name not in self._volumes
-            self._volumes[name] = Stretch(at, at) if is_first and _is_plain(member, name) else None
+            is_root = name not in self._volumes and member.kind == DIRECTORY
+            self._volumes[name] = Stretch(at, at) if is_root and _is_plain(member, name) else None
 
     def go_on(self, volume: bytes, end: int, files: int, size: int, *, plain: bool) -> None:
         """Hear that the volume goes on to this offset, with so much more in it; `plain` is of what was not seen."""
@@ -61,4 +61,7 @@ class PlainVolumes:
 def _is_plain(member: Member, name: bytes) -> bool:
     told = member.name.removesuffix(b"/") if member.kind == DIRECTORY else member.name
     link_stays = member.kind != HARD_LINK or member.link == normal_name(member.link)
-    return member.kind in _KINDS and told == name and link_stays and member.records.keys() <= _RECORDS
+    # tar converts names in records to its locale, and not every C library leaves the bytes of others as they are
+    names_stay = all(member.records.get(key, b"").isascii() for key in (b"path", b"linkpath"))
+    is_known = member.kind in _KINDS and member.records.keys() <= _RECORDS
+    return is_known and told == name and link_stays and names_stay

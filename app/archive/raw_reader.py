@@ -74,7 +74,7 @@ class RawReader:
         return self._before + self.at
 
     def up_to(self, end: int) -> Iterator[memoryview]:
-        """Give all that stands before this offset, whole members, as it is."""
+        """Give all that stands before this offset, as it is; ask again where this was given up half way."""
         while (left := end - self.position) > 0:
             yield self._take(left)
 

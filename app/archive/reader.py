@@ -97,6 +97,7 @@ class TarReader:
                 raise MalformedTarError("a single block of zeros stands where two belong")
             return None
         check_agreement(block, records)
+        headers.check_facts(block, records)
         member = headers.decode(block, records)
         extensions = tuple(self._extensions()) if block[156] == headers.GNU_SPARSE and block[482] else ()
         self._left = member.size if member.is_file else 0

@@ -170,8 +170,9 @@ class _Reading:
         if found.sums_seen or member.name.startswith(OWN):
             _place(found, member)
         name = self._guard.look(read)
-        volume = self._guard.area if self._guard.is_in_volume else b""
-        self._plain_volumes.look(member, name, volume, reader.position)
+        if found.header is not None:
+            volume = self._guard.area if self._guard.is_in_volume else b""
+            self._plain_volumes.look(member, name, volume, reader.position)
         if member.name == SUMS_NAME:
             found.unlisted = compare(self._sums, reader.data())
             found.sums_seen = True

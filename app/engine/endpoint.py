@@ -12,7 +12,7 @@ from app.errors import Code, InputError, PartError
 
 _HINT = "Set DOCKER_HOST to unix:///path/to/docker.sock or tcp://host:port, or leave it unset."
 _PORTS = {False: 2375, True: 2376}
-# as much as the kernel allows: a poll says that a unix socket can be written to once three quarters of it are read
+# the kernel cuts it to its own limit; a poll says that a unix socket can be written to once three quarters are read
 _SEND_BUFFER = 1 << 20
 
 

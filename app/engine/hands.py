@@ -61,16 +61,18 @@ async def settle(client: Client, hands: Hands, path: str) -> str:
     return output.removesuffix("\n")
 
 
-async def empty_directory(client: Client, hands: Hands, path: str) -> None:
-    """Remove everything in the directory, but mount points, which are emptied; raise PartError VOLUME_NOT_EMPTIED."""
+async def empty_directory(client: Client, hands: Hands, path: str) -> bool:
+    """Remove everything in the directory, but mount points, which are emptied; tell whether there were none.
+
+    Raises PartError VOLUME_NOT_EMPTIED.
+    """
     if path == "/":
         raise PartError(Code.VOLUME_NOT_EMPTIED, f"The root of {hands.target} is never emptied")
     try:
-        words = await _removed(client, hands, path)
+        return await _emptied(client, hands, path)
     except PartError as error:
-        words = error.message
-    if words is not None:
-        raise PartError(Code.VOLUME_NOT_EMPTIED, f"{path} in {hands.target} could not be emptied: {words}")
+        message = f"{path} in {hands.target} could not be emptied: {error.message}"
+        raise PartError(Code.VOLUME_NOT_EMPTIED, message) from error
 
 
 async def has_acl(client: Client, hands: Hands, path: str) -> bool:
@@ -80,15 +82,16 @@ async def has_acl(client: Client, hands: Hands, path: str) -> bool:
     return code != 0 or "SCHILY.acl" in output
 
 
-async def _removed(client: Client, hands: Hands, path: str) -> str | None:
-    """Remove, and give rm's words where something is left; raises PartError."""
+async def _emptied(client: Client, hands: Hands, path: str) -> bool:
+    """Remove, and tell whether nothing is left; raises PartError with rm's words where more than mount points is."""
     words = ""
     for _ in range(_ATTEMPTS):
         command = ["sh", "-c", _EMPTY, "sh", path]
         code, words = await ask(client, hands.container, command, seconds=_EMPTYING_SECONDS, has_shell=True)
         if code == 0 or await _only_mounts_left(client, hands.container, path):
-            return None
-    return readable("; ".join(words.strip().splitlines()[-5:]))[:_WORDS_LIMIT] or "rm said nothing"
+            return code == 0
+    said = readable("; ".join(words.strip().splitlines()[-5:]))[:_WORDS_LIMIT]
+    raise PartError(Code.VOLUME_NOT_EMPTIED, said or "rm said nothing")
 
 
 async def _only_mounts_left(client: Client, container: str, path: str) -> bool:

@@ -169,7 +169,6 @@ class MemoryEngine:
         self, container: str, path: str, *, empty: bool, plain: bool = False
     ) -> AsyncIterator[VolumeSink]:
         """Open a volume for writing, as the next of its planned writings goes."""
-        del plain
         machine = self._machine("write_volume", container)
         volume = machine.volumes.get(path)
         if volume is None:
@@ -182,7 +181,8 @@ class MemoryEngine:
             writing.emptied = True
             volume.tar = EMPTY_TAR
         way = _way_of_writing(machine)
-        sink = MemorySink(writing, way, Dialect.GO if way is Way.ARCHIVE else machine.dialect)
+        dialect = Dialect.GO if way is Way.ARCHIVE else machine.dialect
+        sink = MemorySink(writing, way, dialect, plain=plain and empty and dialect is Dialect.PAX)
         try:
             yield sink
         finally:

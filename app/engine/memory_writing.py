@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from app.archive.dialects import Dialect
+from app.archive.plain_volumes import DEPTH
 from app.engine.base import Way, WriteEnd
 from app.errors import Code, PartError
 
@@ -34,10 +35,11 @@ class MemoryWriting:
 class MemorySink:
     """Take the bytes of one volume; writing follows the Protocol `VolumeSink`."""
 
-    def __init__(self, writing: MemoryWriting, way: Way, dialect: Dialect) -> None:
+    def __init__(self, writing: MemoryWriting, way: Way, dialect: Dialect, *, plain: bool) -> None:
         self._writing = writing
         self._way = way
         self._dialect = dialect
+        self._plain = plain
         self._aborted = threading.Event()
         self._failed: PartError | None = None
 
@@ -53,8 +55,8 @@ class MemorySink:
 
     @property
     def plain(self) -> bool:
-        """Say that names have no prefix."""
-        return False
+        """Say whether the prefix is taken off the names here."""
+        return self._plain
 
     @property
     def loses(self) -> str | None:
@@ -87,8 +89,22 @@ class MemorySink:
         end = self._writing.end or self._failed or WriteEnd(None if self._way is Way.ARCHIVE else 0)
         if isinstance(end, PartError):
             raise end
+        if self._plain:
+            self._writing.data[:] = _without_prefix(bytes(self._writing.data))
         self._writing.ended = True
         return end
+
+
+def _without_prefix(tar: bytes) -> bytes:
+    """Take as many parts off every name as the prefix of a volume has."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(tar)) as given, tarfile.open(fileobj=packed, mode="w") as cut:
+        for member in given:
+            member.name = f"./{member.name.split('/', DEPTH)[DEPTH]}"
+            if member.islnk():
+                member.linkname = f"./{member.linkname.split('/', DEPTH)[DEPTH]}"
+            cut.addfile(member, given.extractfile(member) if member.isreg() else None)
+    return packed.getvalue()
 
 
 def laid_over(old: bytes, new: bytes) -> bytes:

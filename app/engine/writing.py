@@ -101,14 +101,14 @@ async def _by_tar(
     words = WriteWords(hands.target)
     # what is not removed may have ACLs, which only the long command takes away: the directory, and mounts below it
     plain = plain and empty and hands.tar.kind is TarKind.GNU and not await has_acl(client, hands, path)
+    if empty:
+        plain = await empty_directory(client, hands, path) and plain
     extraction = hands.tar.extraction(path, plain=plain)
     command = Command(extraction, has_shell=True, user=USER, environment=ENVIRONMENT, fed=True)
     process = ExecProcess(
         client, hands.container, command, on_stderr=words.feed, stall_seconds=stall_seconds, called=hands.target
     )
     way = Way.EXEC if hands.container == hands.target else Way.HELPER
-    if empty:
-        await empty_directory(client, hands, path)
     async with contextlib.AsyncExitStack() as undo:
         with _after_emptying(hands.target, emptied=empty):
             await undo.enter_async_context(executing(process))

@@ -90,6 +90,12 @@ def test_what_is_no_gzip_is_foreign(data: bytes) -> None:
     assert code_of(data) == Code.ARCHIVE_FOREIGN
 
 
+def test_a_header_without_an_end_is_damage() -> None:
+    named = PACKED[:3] + b"\x08" + PACKED[4:10] + b"n" * (3 * MIB) + b"\0" + PACKED[10:]
+    assert gzip.decompress(named) == CONTENT
+    assert code_of(named) == Code.ARCHIVE_DAMAGED
+
+
 def test_a_bomb_costs_no_memory() -> None:
     bomb = packed(bytes(400 * MIB))
     assert len(bomb) < 4 * MIB

@@ -306,3 +306,16 @@ def test_gnu_formats_are_read_as_gnu_tar_wrote_them() -> None:
         (member,) = members(raw)
         assert (member.name, member.kind_name, member.uid, member.gid) == (b"tests/conftest.py", "file", 7, 8)
         assert (member.mode, member.mtime) == (0o640, 5 * 10**9)
+
+
+def test_a_checksum_that_gnu_tar_cannot_read_is_wrong() -> None:
+    base_256, blank = bytearray(block(b"x")), bytearray(block(b"x"))
+    base_256[148:156] = b"\x80" + int(base_256[148:154], 8).to_bytes(7, "big")
+    blank[148:156] = b" " * 8
+    high, left_over = divmod(sum(blank) + 127, 128)
+    blank[345 : 345 + high], blank[511] = b"\x80" * high, 127 - left_over
+    assert sum(byte - 256 * (byte > 127) for byte in blank) == 0
+    for raw in (base_256, blank):
+        assert subprocess.run(["tar", "-t"], input=bytes(raw), capture_output=True, check=False).returncode == 2
+        with pytest.raises(MalformedTarError):
+            headers.checked(bytes(raw))

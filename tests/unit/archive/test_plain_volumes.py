@@ -1,5 +1,6 @@
 """Plain volumes: which they are, and that tar, taking the prefix off by itself, makes of them what was there."""
 
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.archive.dialects import Dialect
 from app.archive.headers import END_OF_ARCHIVE
 from app.archive.outgoing import VolumeReader
 from app.archive.relay import Meter
@@ -19,7 +21,7 @@ from tests.unit.archive.archives import VOLUME, archive_of_volume
 from tests.unit.archive.support import block, file_member, go_on, pax
 from tests.unit.archive.volumes import FILES, NOTES, archive_of, in_pieces
 
-ORDINARY = Wanted(xattrs=False, sparse=False, special=False)
+ORDINARY = Wanted(long_paths=False, xattrs=False, sparse=False, special=False)
 PREFIX = VOLUME.prefix.encode()
 ROOT = block(b"./", kind=b"5")
 FEW = file_member(b"./a", b"1") + file_member(b"./b", b"22")
@@ -42,6 +44,7 @@ NOT_PLAIN = {
     "an attribute": ROOT + FEW + pax({b"SCHILY.xattr.user.a": b"1"}) + file_member(b"./c", b"3"),
     "a sparse file": ROOT + FEW + SPARSE,
     "a name with a detour": ROOT + FEW + file_member(b"./d/./c", b"3"),
+    "a name that tar converts": ROOT + FEW + pax({b"path": b"./" + "é".encode() * 100}) + file_member(b"./e", b"3"),
 }
 
 
@@ -70,8 +73,11 @@ def trees(folder: Path, names: Sequence[str]) -> list[Path]:
         root = folder / name
         root.mkdir()
         build(root, ORDINARY)
+        for path in root.rglob("*"):
+            if not os.fsencode(path.name).isascii():
+                path.unlink()
         root.chmod(0o2751)
-        (root / "many").mkdir()
+        (root / "many" / ("deep" * 50) / ("deeper" * 40)).mkdir(parents=True)
         for number in range(300):
             (root / "many" / f"{name}-{number}").write_bytes(bytes([number % 256]) * number * 11)
         made.append(root)
@@ -120,7 +126,23 @@ def test_a_volume_is_not_plain_that_has(stream: bytes) -> None:
     assert proven(stream).plain == {}
 
 
-def test_no_other_bytes_pass_than_those_that_were_proven() -> None:
+def test_volumes_of_an_archive_without_a_header_are_not_plain() -> None:
+    tar = b"".join(file_member(PREFIX + name, b"") for name in (b"", b"a")) + END_OF_ARCHIVE
+    assert verify_tar([tar], size=len(tar)).plain == {}
+
+
+def test_what_was_given_up_half_way_is_skipped() -> None:
+    forged = file_member(NOTES.prefix.encode() + b"forged", b"")
+    first, second = ROOT + file_member(b"./x", forged + bytes(100_000)), ROOT + file_member(b"./true", b"1")
+    reader = reading(archive_of({VOLUME: first + END_OF_ARCHIVE, NOTES: second + END_OF_ARCHIVE}), 600)
+    pieces = reader.plain_volume(VOLUME.prefix)
+    next(pieces)
+    assert forged[:20] in b"".join(bytes(next(pieces)) for _ in range(4))
+    assert b"forged" not in b"".join(reader.volume(NOTES.prefix, Dialect.PAX))
+    assert reader.files == 1
+
+
+def test_a_volume_that_stands_elsewhere_is_not_read() -> None:
     tar = archive_of({VOLUME: ROOT + FEW + END_OF_ARCHIVE})
     report = verify_tar([tar], size=len(tar))
     other = archive_of({VOLUME: pax({b"comment": b"longer"}) + ROOT + FEW + END_OF_ARCHIVE})
