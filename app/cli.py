@@ -24,11 +24,11 @@ from app.commands import (
 )
 from app.commands.parsing import adder
 from app.errors import BackupError
-from app.exits import MEANINGS, Exit, exit_of_error
+from app.telling.exits import MEANINGS, Exit, exit_of_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code; app/exits.py says what each means."""
+    """Run one command and give its exit code; app/telling/exits.py says what each means."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = build_parser().parse_args(words, argparse.Namespace(words=words))
     signal.signal(signal.SIGTERM, _stop)

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 from typing_extensions import override
 
+from app.access.token_file import SHAPE
 from app.settings import Settings
-from app.token_file import SHAPE
 
 _SHORTEST_SECRET = 4
 _HIDDEN = "[hidden]"

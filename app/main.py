@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from typing_extensions import override
 
 from app import __version__
+from app.access.audit import AuditLog
+from app.access.tokens import open_tokens
 from app.api import (
     audit,
     backups,
@@ -32,7 +34,6 @@ from app.api.middleware import MAX_BODY, BodyLimit, LastResort, RequestLog, Secu
 from app.api.noting import telling
 from app.api.problems import add_handlers
 from app.api.resources import Resources, State
-from app.audit import AuditLog
 from app.catalog.local import LocalStore
 from app.cell.layout import load_layout
 from app.engine.docker import DockerEngine
@@ -41,7 +42,6 @@ from app.errors import Code, InputError
 from app.jobs.rooms import open_jobs
 from app.jobs.watch import watching
 from app.settings import Settings
-from app.tokens import open_tokens
 from app.webhooks.targets import default_target
 
 _Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[State]]

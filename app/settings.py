@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from app.cron import Cron
+from app.clock.cron import Cron
+from app.clock.zones import zone_of
 from app.errors import Code, InputError
-from app.zones import zone_of
 
 
 def default_state_dir() -> Path:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
-from app.audit import AuditEvent, AuditLog
+from app.access.audit import AuditEvent, AuditLog
 from app.engine.shield import see_through
 from app.errors import BackupError, UnavailableError
 from app.jobs.deliveries import Delivery

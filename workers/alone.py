@@ -15,23 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from app.archive.envelope import new_envelope
-from app.backup_options import add_backup_options, locking_passphrase
 from app.catalog.base import Store
 from app.catalog.local import LocalStore
 from app.catalog.names import new_backup_id
 from app.catalog.one_file import OneFileStore
 from app.cell.files import check_cell_root
 from app.errors import BackupError, Code, InputError
-from app.exits import Exit, exit_of
 from app.jobs.codec import encode_job
 from app.jobs.document import document
 from app.jobs.keys import pack_keys
 from app.jobs.records import Job, JobKind, JobState
 from app.jobs.rooms import MemoryJobs
 from app.logs import configure_logging
-from app.passphrase_prompt import opened, unlocked
-from app.restore_options import add_regenerate_options, add_restore_options, restore_request
+from app.options.backup import add_backup_options, locking_passphrase
+from app.options.passphrases import opened, unlocked
+from app.options.restore import add_regenerate_options, add_restore_options, restore_request
 from app.settings import Settings, load_settings
+from app.telling.exits import Exit, exit_of
 from workers.backup import backup
 from workers.maintenance import tidy_up
 from workers.regeneration.regenerating import regenerate
@@ -45,7 +45,7 @@ _NO_CONTAINER = {Code.CONTAINER_MISSING, Code.ENGINE_UNREACHABLE}
 
 
 def main() -> int:
-    """Run one command and give its exit code; app/exits.py says what each means."""
+    """Run one command and give its exit code; app/telling/exits.py says what each means."""
     parsed = _parser().parse_args()
     try:
         settings = _settings(parsed.cell_root)

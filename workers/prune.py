@@ -8,8 +8,8 @@ from app.catalog.base import Entry
 from app.catalog.retention import Plan, Policy
 from app.errors import Code, InputError
 from app.jobs.records import JobFault, JobState
-from app.pruning import archives_in_use, plan_pruning
-from app.retention_file import RetentionFile
+from app.retention.policy_file import RetentionFile
+from app.retention.pruning import archives_in_use, plan_pruning
 from workers.running import Ending, JobRun
 
 _GONE_OR_KEPT = {Code.BACKUP_NOT_FOUND, Code.BACKUP_LAST_VERIFIED}

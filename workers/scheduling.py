@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from app.errors import BackupError, Code, InputError, UnavailableError
-from app.firing import Prepared, prepare, refused
 from app.jobs.instance_key import digest_under_key
 from app.jobs.records import Idempotency, Job, JobFault, JobKind, JobState
-from app.retention_file import RetentionFile
-from app.schedule_file import ScheduleFile
-from app.schedules import Due, Kept, LastResult, Outcome, Overlap, Schedule, ScheduleKind, due, is_ahead
+from app.retention.policy_file import RetentionFile
+from app.scheduling.firing import Prepared, prepare, refused
+from app.scheduling.schedule_file import ScheduleFile
+from app.scheduling.schedules import Due, Kept, LastResult, Outcome, Overlap, Schedule, ScheduleKind, due, is_ahead
 from workers.tools import Tools
 
 log = logging.getLogger("cell_backup.schedules")

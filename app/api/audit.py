@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.access.audit import AuditEvent
+from app.access.tokens import Scope
 from app.api.auth import guarded_router
 from app.api.problems import EXAMPLE_JOB_ID, problems
 from app.api.resources import Given
-from app.audit import AuditEvent
 from app.errors import Code
-from app.tokens import Scope
 
 router = guarded_router(prefix="/api/audit", tag="access", scope=Scope.ADMIN, audited=False)
 

@@ -12,13 +12,13 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie, HTTPBearer
 from typing_extensions import override
 
+from app.access.sessions import Session
+from app.access.tokens import Holder, Scope
 from app.api.attempts import Refusal
 from app.api.noting import noted, tell
 from app.api.problems import problems, with_problems
 from app.api.resources import resources_of
 from app.errors import Code, InputError
-from app.sessions import Session
-from app.tokens import Holder, Scope
 
 COOKIE = "cell_backup_session"
 _SAFE = {"GET", "HEAD"}

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
+from app.access.tokens import Scope as TokenScope
 from app.api.auth import guarded_router
 from app.api.parts import PartModel
 from app.api.problems import answer, problems
@@ -18,7 +19,6 @@ from app.api.resources import Given, Resources
 from app.catalog.base import Entry, Store
 from app.cell.restoring.workspace import owed_safety
 from app.errors import Code, InputError
-from app.tokens import Scope as TokenScope
 
 PREFIX = "/api/config/backups"
 router = guarded_router(prefix=PREFIX, tag="backups")

@@ -4,13 +4,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client.exposition import choose_encoder
 
+from app.access.tokens import Scope
 from app.api.auth import authorise, secured
 from app.api.metric_facts import find_facts
 from app.api.metric_families import FactsCollector
 from app.api.problems import problems
 from app.api.resources import Given, resources_of
 from app.errors import Code, InputError
-from app.tokens import Scope
 
 router = APIRouter(tags=["health"])
 _OPENMETRICS = "application/openmetrics-text"

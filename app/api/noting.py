@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 from fastapi import Request, Response
 
+from app.access.audit import AuditEvent
 from app.api.attempts import Refusal
 from app.api.problems import REQUEST_ID, code_of
 from app.api.resources import Resources, resources_of
-from app.audit import AuditEvent
 from app.errors import MEANINGS, Code
 
 _TELLING = 15.0

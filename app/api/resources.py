@@ -6,15 +6,15 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
+from app.access.audit import AuditLog
+from app.access.sessions import Sessions
+from app.access.tokens import Tokens
 from app.api.attempts import Attempts, Refusals
-from app.audit import AuditLog
 from app.catalog.base import Store
 from app.cell.layout import Layout
 from app.engine.base import Engine
 from app.jobs.rooms import Jobs
-from app.sessions import Sessions
 from app.settings import Settings
-from app.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.access.tokens import Scope
 from app.api.auth import guarded_router
 from app.api.problems import problems
 from app.api.resources import Given
@@ -15,9 +16,8 @@ from app.api.webhook_fields import Webhook
 from app.catalog.retention import Decision, Policy, check_policy
 from app.errors import Code
 from app.jobs.records import JobKind
-from app.pruning import plan_pruning
-from app.retention_file import RetentionFile
-from app.tokens import Scope
+from app.retention.policy_file import RetentionFile
+from app.retention.pruning import plan_pruning
 
 router = guarded_router(prefix="/api/retention", tag="retention")
 # asked for each time somebody looks at the rules: nothing to note

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.backups import Label
 from app.api.choice import Name
 from app.api.problems import EXAMPLE_JOB_ID
-from app.schedules import Kept, Outcome, Overlap, Schedule, ScheduleKind, next_runs
+from app.scheduling.schedules import Kept, Outcome, Overlap, Schedule, ScheduleKind, next_runs
 
 _WANTED: dict[str, Any] = {
     "cron": "30 2 * * *",

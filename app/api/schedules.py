@@ -14,10 +14,10 @@ from app.api.schedule_fields import ScheduleFields, ScheduleList, ScheduleModel,
 from app.api.submission import LOCATION, REFUSALS, Accepted, Submitting
 from app.cell.files import check_cell_root
 from app.errors import Code
-from app.firing import prepare
 from app.jobs.records import JobKind
-from app.schedule_file import ScheduleFile
-from app.schedules import Kept, LastResult, Outcome, Schedule, ScheduleKind
+from app.scheduling.firing import prepare
+from app.scheduling.schedule_file import ScheduleFile
+from app.scheduling.schedules import Kept, LastResult, Outcome, Schedule, ScheduleKind
 
 router = guarded_router(prefix="/api/schedules", tag="schedules")
 

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request, Response, Security
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from app.access.audit import AuditEvent
+from app.access.sessions import Session
+from app.access.token_file import PREFIX
+from app.access.tokens import BOOTSTRAP, Scope
 from app.api.auth import COOKIE, check_origin, cookie, holder_of, peer_of, session_id_of, session_of
 from app.api.problems import REQUEST_ID, problems
 from app.api.resources import resources_of
-from app.audit import AuditEvent
 from app.errors import Code
-from app.sessions import Session
-from app.token_file import PREFIX
-from app.tokens import BOOTSTRAP, Scope
 
 router = APIRouter(prefix="/api/session", tags=["access"], responses=problems(Code.UNAUTHORIZED, Code.INTERNAL))
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import Body, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.access.tokens import BOOTSTRAP, NamedToken, Scope
 from app.api.auth import Asking, guarded_router
 from app.api.problems import problems
 from app.api.resources import Given
 from app.errors import Code, InputError
-from app.tokens import BOOTSTRAP, NamedToken, Scope
 
 _PREFIX = "/api/tokens"
 lists = guarded_router(prefix=_PREFIX, tag="access", scope=Scope.ADMIN, audited=False)

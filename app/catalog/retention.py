@@ -7,8 +7,8 @@ from enum import StrEnum
 from statistics import median
 
 from app.catalog.base import Entry
+from app.clock.zones import zone_of
 from app.errors import MEANINGS, Code, InputError
-from app.zones import zone_of
 
 USUAL = 7  # so many backups before the newest say what is usual
 

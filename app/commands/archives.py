@@ -12,7 +12,6 @@ from app.archive.verify import Report, verify
 from app.catalog.base import Entry
 from app.catalog.local import LocalStore
 from app.client.service import Service
-from app.command_options import add_passphrase_options
 from app.commands.calling import calling, started, unlocking
 from app.commands.parsing import (
     Adding,
@@ -24,10 +23,11 @@ from app.commands.parsing import (
 )
 from app.commands.printing import moment, print_json, print_table, say, size
 from app.errors import Code, InputError
-from app.exits import Exit
 from app.jobs.document import part_document
-from app.passphrase_prompt import opened, unlocked
+from app.options.passphrases import opened, unlocked
+from app.options.shared import add_passphrase_options
 from app.telling.ended import label_of
+from app.telling.exits import Exit
 
 _PAGE = 1000
 _MANY = 10_000

@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
-from app.backup_options import add_backup_options, locking_passphrase
 from app.client.service import Service
 from app.commands.calling import calling, started
 from app.commands.parsing import Adding, add_no_wait, add_url
+from app.options.backup import add_backup_options, locking_passphrase
 from app.processes import run_alone
 
 

@@ -13,9 +13,9 @@ from app.client.place import find_service
 from app.client.service import Service, connected
 from app.commands.printing import print_json, print_line, say
 from app.errors import UnavailableError
-from app.exits import Exit, exit_of
-from app.passphrase_prompt import ask_passphrase
+from app.options.passphrases import ask_passphrase
 from app.telling.ended import tell_document
+from app.telling.exits import Exit, exit_of
 from app.telling.live import live
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import shtab
 
 from app.commands.parsing import Adding
-from app.exits import Exit
+from app.telling.exits import Exit
 
 _SHELLS = ("bash", "zsh", "fish")
 

@@ -17,10 +17,10 @@ from app.engine.base import ContainerState
 from app.engine.docker import DockerEngine
 from app.engine.endpoint import Endpoint
 from app.errors import BackupError, Code, PartError, UnavailableError
-from app.exits import Exit
 from app.jobs.connection import open_link
 from app.jobs.embedded import find_server
 from app.settings import Settings
+from app.telling.exits import Exit
 
 _PATIENCE = 5.0
 _EXITS = {Health.OK: Exit.SUCCEEDED, Health.WARN: Exit.PARTIAL, Health.FAIL: Exit.FAILED}

@@ -14,9 +14,9 @@ from app.commands.calling import calling
 from app.commands.parsing import Adding, add_service_options, word
 from app.commands.printing import print_json, say, size
 from app.errors import Code, InputError
-from app.exits import Exit
 from app.new_file import new_file
-from app.passphrase_prompt import opened
+from app.options.passphrases import opened
+from app.telling.exits import Exit
 from app.telling.live import transferring
 
 _PIECE = 1 << 20

@@ -6,8 +6,8 @@ from app.client.service import Service
 from app.commands.calling import calling, seen_to_its_end
 from app.commands.parsing import Adding, add_service_options, word
 from app.commands.printing import moment, print_json, print_table, say
-from app.exits import Exit, exit_of
 from app.telling.ended import tell_document
+from app.telling.exits import Exit, exit_of
 
 _KINDS = ("backup", "restore", "verify", "prune")
 _STATES = ("queued", "running", "succeeded", "partial", "failed", "cancelled")

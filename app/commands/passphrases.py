@@ -9,14 +9,14 @@ from app.archive.envelope import read_envelope
 from app.archive.reader import is_encrypted
 from app.archive.storage import write_all, writing
 from app.catalog.rewrapping import rewrap
-from app.command_options import add_json, add_passphrase_options
 from app.commands.parsing import Adding
 from app.commands.printing import print_json, say
 from app.errors import Code, InputError
-from app.exits import Exit
 from app.new_file import new_file
-from app.passphrase_prompt import ask_passphrase, new_passphrase, opened, unlocked
+from app.options.passphrases import ask_passphrase, new_passphrase, opened, unlocked
+from app.options.shared import add_json, add_passphrase_options
 from app.settings import load_settings
+from app.telling.exits import Exit
 
 
 def add(command: Adding) -> None:

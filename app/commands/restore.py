@@ -6,8 +6,8 @@ from typing import Any
 from app.client.service import Service
 from app.commands.calling import calling, started, unlocking
 from app.commands.parsing import Adding, add_no_wait, add_url, is_file
+from app.options.restore import add_regenerate_options, add_restore_options, restore_request
 from app.processes import run_alone
-from app.restore_options import add_regenerate_options, add_restore_options, restore_request
 
 
 def add(command: Adding) -> None:

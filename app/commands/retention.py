@@ -7,7 +7,7 @@ from app.client.service import Service
 from app.commands.calling import calling, started
 from app.commands.parsing import Adding, add_no_wait, add_service_options
 from app.commands.printing import moment, print_json, print_table, say, size
-from app.exits import Exit
+from app.telling.exits import Exit
 
 _RULES = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 _PATH = "/api/retention"

@@ -4,12 +4,12 @@ import argparse
 from typing import Any
 
 from app.client.service import Service
-from app.command_options import add_choice_options
 from app.commands.calling import calling, started
 from app.commands.parsing import Adding, add_no_wait, add_service_options, adder, word
 from app.commands.printing import moment, print_json, print_table, say
 from app.errors import Code, RefusedError
-from app.exits import Exit
+from app.options.shared import add_choice_options
+from app.telling.exits import Exit
 
 _FIELDS = ("cron", "timezone", "kind", "jitter", "overlap", "components", "services", "label", "passphrase_file")
 _PATH = "/api/schedules"

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.cell.quick import make_quick_archive
-from app.command_options import add_json
 from app.commands.parsing import Adding
 from app.commands.printing import print_json, say
 from app.demo.story import run_demo
-from app.exits import Exit
 from app.logs import configure_logging
+from app.options.shared import add_json
 from app.processes import banner, keep_worker, run_worker, serve, serve_api
 from app.settings import Settings, load_settings
+from app.telling.exits import Exit
 
 
 def add(command: Adding) -> None:

@@ -8,7 +8,7 @@ from app.client.service import Service
 from app.commands.calling import calling
 from app.commands.parsing import Adding, add_service_options, adder, word
 from app.commands.printing import moment, print_json, print_table, say
-from app.exits import Exit
+from app.telling.exits import Exit
 
 
 def add(command: Adding) -> None:

@@ -15,11 +15,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from app.access.audit import AuditLog
+from app.access.tokens import Tokens
 from app.api.attempts import Attempts
 from app.api.resources import Resources
 from app.archive.encryption import EncryptingSink
 from app.archive.envelope import new_envelope
-from app.audit import AuditLog
 from app.catalog.base import Entry
 from app.catalog.local import LocalStore
 from app.cell.layout import load_layout
@@ -28,7 +29,6 @@ from app.errors import Code, PartError
 from app.jobs.rooms import MemoryJobs
 from app.main import create_app
 from app.settings import Settings
-from app.tokens import Tokens
 
 TOKEN = "a-token-of-the-tests"
 PASSPHRASE = "correct horse battery staple"

@@ -6,10 +6,10 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from app.access.tokens import load_token
 from app.errors import Code, InputError
 from app.jobs.rooms import MemoryJobs
 from app.settings import Settings
-from app.tokens import load_token
 from tests.api.conftest import TOKEN, assert_nothing_queued, assert_problem
 
 PUBLIC = {("GET", "/health"), ("POST", "/api/session")}

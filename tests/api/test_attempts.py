@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 import pytest
 from fastapi import FastAPI
 
+from app.access.audit import AuditEvent
+from app.access.tokens import Scope
 from app.api.attempts import Attempts, Refusal, Refusals, network_of
 from app.api.noting import telling
 from app.api.resources import Resources
-from app.audit import AuditEvent
 from app.errors import Code, InputError
 from app.main import create_app
-from app.tokens import Scope
 from tests.api.conftest import TOKEN, assert_problem, client_of
 
 WRONG = {"Authorization": "Bearer wrong"}

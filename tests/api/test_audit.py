@@ -6,12 +6,12 @@ import stat
 import httpx2
 import pytest
 
+from app.access.audit import AuditEvent
+from app.access.tokens import Scope
 from app.api.resources import Resources
-from app.audit import AuditEvent
 from app.errors import Code
 from app.jobs.rooms import MemoryJobs
 from app.settings import Settings
-from app.tokens import Scope
 from tests.api.conftest import ENCRYPTED, PASSPHRASE, PLAIN, TOKEN, assert_problem
 
 AUDIT = "/api/audit"

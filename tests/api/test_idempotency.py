@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
+from app.access.tokens import Scope
 from app.api.resources import Resources
 from app.catalog.base import Entry
 from app.catalog.local import LocalStore
@@ -19,7 +20,6 @@ from app.jobs.records import Job, JobState
 from app.jobs.rooms import MemoryJobs, open_jobs
 from app.main import create_app
 from app.settings import Settings
-from app.tokens import Scope
 from tests.api.conftest import ENCRYPTED, PASSPHRASE, PLAIN, TOKEN, assert_nothing_queued, assert_problem, client_of
 from tests.support.redis_server import RedisServer
 

@@ -12,8 +12,8 @@ from app.catalog.base import Entry
 from app.errors import Code
 from app.jobs.records import JobKind
 from app.jobs.rooms import MemoryJobs
-from app.schedule_file import ScheduleFile
-from app.schedules import LastResult, Outcome
+from app.scheduling.schedule_file import ScheduleFile
+from app.scheduling.schedules import LastResult, Outcome
 from app.settings import Settings
 from tests.api.conftest import PASSPHRASE, assert_nothing_queued, assert_problem
 

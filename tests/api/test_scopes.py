@@ -4,10 +4,10 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from app.access.tokens import Scope
 from app.api.resources import Resources
 from app.errors import Code
 from app.jobs.rooms import MemoryJobs
-from app.tokens import Scope
 from tests.api.conftest import PLAIN, assert_nothing_queued, assert_problem
 
 # a new operation is put here by hand: whoever adds one decides

@@ -9,12 +9,12 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from app.access.tokens import BOOTSTRAP, Scope
 from app.api.resources import Resources
 from app.errors import Code
 from app.jobs.rooms import MemoryJobs
 from app.main import create_app
 from app.settings import Settings
-from app.tokens import BOOTSTRAP, Scope
 from tests.api.conftest import PLAIN, TOKEN, assert_nothing_queued, assert_problem, client_of
 from tests.api.serving import served
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from app import token_file
+from app.access import token_file
+from app.access.token_file import TokenFile
+from app.access.tokens import BOOTSTRAP, Scope, Tokens, load_token
 from app.api.resources import Resources
 from app.errors import Code, InputError
 from app.settings import Settings
-from app.token_file import TokenFile
-from app.tokens import BOOTSTRAP, Scope, Tokens, load_token
 from tests.api.conftest import TOKEN, assert_problem
 
 TOKENS = "/api/tokens"
@@ -221,7 +221,7 @@ def test_a_change_that_fails_leaves_the_file_as_it_was(settings: Settings, monke
 MAKING = """
 import sys
 from pathlib import Path
-from app.token_file import Scope, TokenFile
+from app.access.token_file import Scope, TokenFile
 for number in range(20):
     TokenFile(Path(sys.argv[1])).make(f"{sys.argv[2]}-{number}", Scope.READ, by="tests")
 """

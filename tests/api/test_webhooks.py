@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from app.access.tokens import Scope
 from app.api.resources import Resources
 from app.errors import Code
 from app.jobs.deliveries import Attempt, Delivery, DeliveryState
@@ -13,7 +14,6 @@ from app.jobs.records import JobState
 from app.jobs.rooms import MemoryJobs
 from app.jobs.webhook_keys import unpack_webhook, webhook_id
 from app.settings import Settings
-from app.tokens import Scope
 from tests.api.conftest import TOKEN, assert_nothing_queued, assert_problem, client_of
 from tests.api.test_jobs import NOW, remember
 from tests.support.webhook_receiver import LOOPBACK, SECRET, answer, receiver

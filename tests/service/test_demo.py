@@ -17,8 +17,8 @@ from app.api.jobs import JobDocument
 from app.archive.parts import Part, PartFault, PartKind, PartOutcome, PartResult
 from app.demo.story import check_succeeded
 from app.errors import Code, JobError
-from app.exits import Exit
 from app.jobs.records import Job, JobFault, JobKind, JobState
+from app.telling.exits import Exit
 from tests.support.demo import Demo, demo_place
 from tests.support.docker_engine import Images, RunContainer, docker
 from tests.support.service import CLI

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from app.schedule_file import ScheduleFile
-from app.schedules import Schedule
+from app.scheduling.schedule_file import ScheduleFile
+from app.scheduling.schedules import Schedule
 from app.settings import Settings
 from tests.support.service import Client, Place, running_service
 from tests.support.waiting import eventually

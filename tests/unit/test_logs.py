@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from app.access.token_file import new_token
 from app.logs import Hiding, JsonLines, TextLines, bound, configure_logging
 from app.settings import Settings
-from app.token_file import new_token
 
 SECRETS = {
     "api_token": "the-token-of-the-api",

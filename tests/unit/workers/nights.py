@@ -10,8 +10,8 @@ import pytest
 
 from app.jobs.records import Job, JobState
 from app.jobs.rooms import open_jobs
-from app.schedule_file import ScheduleFile
-from app.schedules import LastResult, Schedule
+from app.scheduling.schedule_file import ScheduleFile
+from app.scheduling.schedules import LastResult, Schedule
 from tests.faults.house import House
 from workers.scheduling import Scheduler
 from workers.tools import Tools

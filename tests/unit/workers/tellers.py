@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.audit import AuditEntry, AuditLog
+from app.access.audit import AuditEntry, AuditLog
 from app.jobs.deliveries import Delivery, DeliveryState
 from app.jobs.records import Job, JobState
 from app.jobs.rooms import Jobs, open_jobs

@@ -11,7 +11,7 @@ from app.catalog.local import LocalStore
 from app.catalog.retention import Policy
 from app.errors import Code
 from app.jobs.records import Job, JobKind, JobState
-from app.retention_file import RetentionFile
+from app.retention.policy_file import RetentionFile
 from tests.faults.house import JOB_ID, House
 from tests.unit.workers.tellers import Teller
 from workers.backup import backup

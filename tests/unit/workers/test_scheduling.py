@@ -11,8 +11,8 @@ from app.catalog.base import Entry
 from app.catalog.local import LocalStore
 from app.errors import Code, UnavailableError
 from app.jobs.records import Job, JobKind, JobState
-from app.schedule_file import ScheduleFile
-from app.schedules import LastResult, Outcome, Overlap, Schedule, ScheduleKind
+from app.scheduling.schedule_file import ScheduleFile
+from app.scheduling.schedules import LastResult, Outcome, Overlap, Schedule, ScheduleKind
 from tests.faults.house import House
 from tests.support.waiting import eventually_async
 from tests.unit.workers.nights import DAY, FIRST, NOON, Night, passphrase_in

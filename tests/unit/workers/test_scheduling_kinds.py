@@ -11,8 +11,8 @@ from app.catalog.local import LocalStore
 from app.catalog.retention import Policy
 from app.errors import Code, JobError
 from app.jobs.records import JobKind, JobState
-from app.retention_file import RetentionFile
-from app.schedules import ScheduleKind
+from app.retention.policy_file import RetentionFile
+from app.scheduling.schedules import ScheduleKind
 from tests.faults.house import House
 from tests.unit.workers.nights import DAY, FIRST, NOON, Night
 

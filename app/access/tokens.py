@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from app.access.token_file import NamedToken, Scope, TokenFile, new_token
 from app.errors import BackupError, Code, InputError
 from app.jobs.state_dir import private_file, unusable
 from app.settings import Settings
-from app.token_file import NamedToken, Scope, TokenFile, new_token
 
 __all__ = ["BOOTSTRAP", "Holder", "NamedToken", "Scope", "Tokens", "load_token", "open_tokens"]
 

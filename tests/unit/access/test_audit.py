@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.audit import AuditEvent, AuditLog
+from app.access.audit import AuditEvent, AuditLog
 
 
 def write(log: AuditLog, *names: str) -> None:
@@ -86,7 +86,7 @@ def test_a_process_that_is_stopped_while_it_turns_the_log_over_holds_nobody_up(t
 WRITING = """
 import sys
 from pathlib import Path
-from app.audit import AuditEvent, AuditLog
+from app.access.audit import AuditEvent, AuditLog
 log = AuditLog(Path(sys.argv[1]), largest=1500, kept=300)
 for number in range(150):
     log.write(AuditEvent.REQUEST, what="x" * 80, job_id=f"{sys.argv[2]}{number}")
@@ -117,7 +117,7 @@ def test_a_disk_that_takes_half_a_line_is_told(
     log = AuditLog(tmp_path)
     write(log, "a")
     real = os.write
-    monkeypatch.setattr("app.audit.os.write", lambda descriptor, line: real(descriptor, line[:20]))
+    monkeypatch.setattr("app.access.audit.os.write", lambda descriptor, line: real(descriptor, line[:20]))
     write(log, "b")
     monkeypatch.undo()
     assert '"job_id":"b"' in caplog.text
@@ -144,6 +144,6 @@ def test_who_comes_second_does_not_turn_over_what_the_first_has_begun(
         monkeypatch.undo()
         write(log, "c")
 
-    monkeypatch.setattr("app.audit.fcntl.flock", first)
+    monkeypatch.setattr("app.access.audit.fcntl.flock", first)
     write(log, "d")
     assert read(log) == ["d", "c", "b", "a"]

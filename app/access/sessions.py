@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from app.token_file import new_token
-from app.tokens import Holder, Tokens
+from app.access.token_file import new_token
+from app.access.tokens import Holder, Tokens
 
 LIFETIME = timedelta(hours=12)
 _MOST_OF_A_TOKEN = 32

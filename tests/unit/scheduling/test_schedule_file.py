@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from app.errors import Code, InputError
-from app.firing import read_passphrase
-from app.schedule_file import DEFAULT, ScheduleFile
-from app.schedules import LastResult, Outcome, Overlap, Schedule, ScheduleKind
+from app.scheduling.firing import read_passphrase
+from app.scheduling.schedule_file import DEFAULT, ScheduleFile
+from app.scheduling.schedules import LastResult, Outcome, Overlap, Schedule, ScheduleKind
 from app.settings import Settings
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from app.cron import Cron
-from app.zones import zone_of
+from app.clock.cron import Cron
+from app.clock.zones import zone_of
 
 LATE = timedelta(minutes=5)  # what comes later than this was missed: the service did not run
 _COUNTED = 1000

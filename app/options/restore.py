@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from app.command_options import add_choice_options, add_json, add_passphrase_options
+from app.options.shared import add_choice_options, add_json, add_passphrase_options
 
 
 def add_restore_options(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from app.catalog.names import new_backup_id
 from app.errors import Code, InputError
 from app.jobs.records import JobKind
 from app.jobs.state_dir import read_private
-from app.schedules import Schedule, ScheduleKind
+from app.scheduling.schedules import Schedule, ScheduleKind
 from app.settings import Settings
 
 _LONGEST = 1024

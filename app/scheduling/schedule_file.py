@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import BackupError, Code, InputError
 from app.jobs.state_dir import private_directory, read_private, replace_private, unusable
-from app.schedules import Kept, LastResult, Schedule
+from app.scheduling.schedules import Kept, LastResult, Schedule
 from app.settings import Settings
 
 DEFAULT = "default"

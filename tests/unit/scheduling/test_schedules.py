@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cron import Cron
+from app.clock.cron import Cron
 from app.errors import Code, InputError
-from app.schedules import LATE, Kept, Schedule, due, is_ahead, next_runs
+from app.scheduling.schedules import LATE, Kept, Schedule, due, is_ahead, next_runs
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app import sessions as room
-from app.sessions import LIFETIME, Sessions
-from app.tokens import BOOTSTRAP, Holder, Scope, Tokens
+from app.access import sessions as room
+from app.access.sessions import LIFETIME, Sessions
+from app.access.tokens import BOOTSTRAP, Holder, Scope, Tokens
 
 FIRST = "the-first-token-of-the-tests"
 

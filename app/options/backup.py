@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from app.command_options import add_choice_options, add_json, add_passphrase_options
-from app.passphrase_prompt import new_passphrase
+from app.options.passphrases import new_passphrase
+from app.options.shared import add_choice_options, add_json, add_passphrase_options
 
 
 def add_backup_options(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,1 @@
+"""Who may ask for what, by token or by session, and the log of who asked."""

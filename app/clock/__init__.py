@@ -1,0 +1,1 @@
+"""Time as people say it: zones by name, cron expressions."""

@@ -1,0 +1,1 @@
+"""Options of the command line that work with a service and alone."""
