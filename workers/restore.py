@@ -232,7 +232,7 @@ class _Restore:
         part = Part(PartKind.COMPONENT, name)
         run.parts.append(PartResult(part, PartOutcome.RUNNING))
         await run.threads.run(swap.apply, name, run.threads.keep_going)
-        files, size = plan.counts(name)
+        files, size = plan.files.contents[name]
         run.parts[-1] = PartResult(part, PartOutcome.SUCCEEDED, files=files, bytes=size)
 
     async def _put_volumes(

@@ -28,4 +28,4 @@ async def follow(store: JobStore, job_id: str, running: asyncio.Task[Any], *, te
 
 def tell_ended(job: Job) -> None:
     """Say how a job ended: its plan or its steps, what is not restored and why, every warning, what comes next."""
-    tell_document(document(job), plan=bool(job.request.get("dry_run")))
+    tell_document(document(job), plan=job.is_dry_run)

@@ -1,6 +1,7 @@
 """Every metric of the service: its name, what it means, how it comes from what a scrape found.
 
 Names and units follow the conventions of Prometheus; a label has few values, none of them an id.
+The kind of a dry run is `restore_dry_run`: no number of `restore` is about a run that restored nothing.
 """
 
 import math
@@ -14,7 +15,8 @@ from typing_extensions import override
 from app import __version__
 from app.api.metric_facts import ArchiveFacts, Disk, Facts, JobFacts
 from app.jobs.base import Totals
-from app.jobs.records import Job, JobKind, JobState
+from app.jobs.endings import COUNTED, counted_as
+from app.jobs.records import Job, JobState
 
 _WAITING_OR_RUNNING = tuple(state for state in JobState if not state.ended)
 _ENDED = tuple(state for state in JobState if state.ended)
@@ -56,9 +58,9 @@ def _of_now(jobs: JobFacts, now: datetime) -> Iterator[Metric]:
     yield _gauge("lease_held", "Whether a job holds the right to change the cell (1) or not (0).", jobs.lease_held)
     yield _gauge("lease_fence", "Number of the newest lease; it grows with every job that runs.", jobs.fence)
     by_state = _labelled("jobs", "Jobs that wait or run now.", ["kind", "state"])
-    for kind in JobKind:
+    for kind in COUNTED:
         for state in _WAITING_OR_RUNNING:
-            count = sum((job.kind, job.state) == (kind, state) for job in jobs.active)
+            count = sum((counted_as(job), job.state) == (kind, state) for job in jobs.active)
             by_state.add_metric([kind, state], count)
     yield by_state
     queued = [job.created_at for job in jobs.active if job.state is JobState.QUEUED]
@@ -74,8 +76,8 @@ def _of_the_running(active: tuple[Job, ...], now: datetime) -> Iterator[Metric]:
     running = (job for job in active if job.state is JobState.RUNNING)
     job = max(running, key=lambda job: job.fence or 0, default=None)
     if job is not None:
-        age.add_metric([job.kind], _age(job.started_at or job.created_at, now))
-        ratio.add_metric([job.kind], job.progress.percent / 100)
+        age.add_metric([counted_as(job)], _age(job.started_at or job.created_at, now))
+        ratio.add_metric([counted_as(job)], job.progress.percent / 100)
     yield from (age, ratio)
 
 
@@ -92,7 +94,7 @@ def _of_ended(jobs: JobFacts) -> Iterator[Metric]:
         labels=["kind"],
     )
     # each series is there from the beginning: a counter that first appears as 1 is no increase to Prometheus
-    for kind in JobKind:
+    for kind in COUNTED:
         totals = jobs.totals.get(kind, Totals())
         for state in _ENDED:
             ended.add_metric([kind, state], totals.ended.get(state, 0))
@@ -111,7 +113,7 @@ def _of_last_success(jobs: JobFacts, now: datetime) -> Iterator[Metric]:
     )
     size = _labelled("last_success_size_bytes", "Size of the archive that the last success wrote.", ["kind"])
     rate = _labelled("last_success_bytes_per_second", "File contents a second in the last success.", ["kind"])
-    for kind in JobKind:
+    for kind in COUNTED:
         job = jobs.totals.get(kind, Totals()).last_success
         if job is None or job.finished_at is None:
             continue

@@ -19,6 +19,8 @@ def add(command: Adding) -> None:
     for rule in _RULES:
         ruling.add_argument(f"--keep-{rule}", type=int, metavar="N", help=f"keep so many {rule} backups")
     ruling.add_argument("--timezone", metavar="ZONE", help="where days begin at midnight")
+    ruling.add_argument("--reset", action="store_true", help="forget what was set: the settings' rules hold again")
+    ruling.set_defaults(refuse=ruling.error)
     pruning = command("prune", _prune, "Remove the backups that the rules do not keep.")
     pruning.add_argument("--dry-run", action="store_true", help="say what would be removed, and why the rest stays")
     pruning.add_argument(
@@ -32,19 +34,30 @@ def add(command: Adding) -> None:
 def _retention(parsed: argparse.Namespace) -> int:
     names = ("timezone", *(f"keep_{rule}" for rule in _RULES))
     policy = {name: value for name in names if (value := getattr(parsed, name)) is not None}
+    if parsed.reset and policy:
+        parsed.refuse("argument --reset: not allowed with anything that is set")
 
     async def work(service: Service) -> int:
-        told = await (service.ask("PUT", _PATH, body=policy) if policy else service.get(_PATH))
-        if parsed.json:
-            print_json(told)
-        elif not told["active"]:
-            say("no rule is set: every backup stays")
+        if parsed.reset:
+            told = await service.ask("DELETE", _PATH)
+        elif policy:
+            told = await service.ask("PUT", _PATH, body=policy)
         else:
-            for name, value in told["policy"].items():
-                say(f"{name:<12} {'-' if value is None else value}")
+            told = await service.get(_PATH)
+        print_json(told) if parsed.json else _tell_policy(told)
         return Exit.SUCCEEDED
 
     return calling(parsed, work)
+
+
+def _tell_policy(told: dict[str, Any]) -> None:
+    if told["active"]:
+        for name, value in told["policy"].items():
+            say(f"{name:<12} {'-' if value is None else value}")
+    else:
+        say("no rule is set: every backup stays")
+    if told["source"] == "request":
+        say("this was set in place of what the settings say; --reset forgets it")
 
 
 def _prune(parsed: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from app.jobs.records import Event, Idempotency, Job, JobState
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sum up the ended jobs of one kind; seconds and bytes are of those that succeeded or are partial.
+    """Sum up the ended jobs of one sort; seconds and bytes are of those that succeeded or are partial.
 
     `last_success` is one that succeeded, and never a partial one.
     """
@@ -68,7 +68,7 @@ class JobStore(Protocol):
         """Note that a job's end has been told: in the audit log, and to the receivers of webhooks."""
 
     async def totals(self) -> Mapping[str, Totals]:
-        """Give by kind what ended jobs came to, those that are forgotten included."""
+        """Give by sort (`endings.COUNTED`) what ended jobs came to, those that are forgotten included."""
 
     async def request_cancel(self, job_id: str) -> Job | None:
         """Mark the job as to be cancelled and give its record as it is now; None where there is no such job."""

@@ -13,7 +13,7 @@ def document(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "kind": job.kind.value,
-        "dry_run": job.request.get("dry_run") is True,
+        "dry_run": job.is_dry_run,
         "state": job.state.value,
         "backup_id": job.backup_id,
         "stage": job.stage,

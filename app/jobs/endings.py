@@ -2,9 +2,16 @@
 
 from datetime import datetime
 
-from app.jobs.records import Job, JobState
+from app.jobs.records import Job, JobKind, JobState
 
+DRY_RUN = "restore_dry_run"
+COUNTED: tuple[str, ...] = (*JobKind, DRY_RUN)
 SUCCESSES = frozenset({JobState.SUCCEEDED, JobState.PARTIAL})
+
+
+def counted_as(job: Job) -> str:
+    """Name the sort of job that this one counts as, one of COUNTED: a dry run is no restore."""
+    return DRY_RUN if job.is_dry_run else job.kind
 
 
 def end_of(job: Job) -> datetime:

@@ -10,7 +10,7 @@ from itertools import count
 
 from app.errors import Code, JobError
 from app.jobs.base import Lease, Totals
-from app.jobs.endings import SUCCESSES, end_of, seconds_of
+from app.jobs.endings import COUNTED, SUCCESSES, counted_as, end_of, seconds_of
 from app.jobs.events import KEPT, event_data, place_after
 from app.jobs.memory_deliveries import MemoryDeliveries
 from app.jobs.records import Event, Idempotency, Job, JobKind, JobState
@@ -28,7 +28,7 @@ class MemoryJobStore:
         self._requests: dict[str, tuple[str, str]] = {}
         self._events: dict[str, deque[Event]] = {}
         self._untold: set[str] = set()
-        self._totals: dict[str, Totals] = {kind: Totals() for kind in JobKind}
+        self._totals: dict[str, Totals] = {sort: Totals() for sort in COUNTED}
         self._places = count(1)
 
     async def create(
@@ -93,13 +93,14 @@ class MemoryJobStore:
         if self._sole.get(job.kind) == job.job_id:
             del self._sole[job.kind]
         self._untold.add(job.job_id)
-        totals = self._totals[job.kind]
+        sort = counted_as(job)
+        totals = self._totals[sort]
         totals = replace(totals, ended={**totals.ended, job.state: totals.ended.get(job.state, 0) + 1})
         if job.state in SUCCESSES:
             seconds, size = totals.seconds + seconds_of(job), totals.bytes + job.progress.bytes_done
             last = job if job.state is JobState.SUCCEEDED else totals.last_success
             totals = replace(totals, seconds=seconds, bytes=size, last_success=last)
-        self._totals[job.kind] = totals
+        self._totals[sort] = totals
 
     async def events(self, job_id: str, *, after: str | None, limit: int = 100) -> list[Event]:
         """Give what happened to a job after that event id, oldest first; what is no event id is the beginning."""
@@ -116,7 +117,7 @@ class MemoryJobStore:
         self._untold.discard(job_id)
 
     async def totals(self) -> Mapping[str, Totals]:
-        """Give by kind what ended jobs came to, those that are forgotten included."""
+        """Give by sort what ended jobs came to, those that are forgotten included."""
         return dict(self._totals)
 
     async def request_cancel(self, job_id: str) -> Job | None:

@@ -82,6 +82,11 @@ class Job:
     fence: int | None = None
     asked_by: str | None = None
 
+    @property
+    def is_dry_run(self) -> bool:
+        """Tell whether it is a restore that plans, and changes nothing."""
+        return self.request.get("dry_run") is True
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

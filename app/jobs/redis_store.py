@@ -8,7 +8,7 @@
 `<namespace>:idempotency:<key>`    hash: job, fingerprint; for a day
 `<namespace>:events:<id>`          stream: data (JSON); goes an hour after the job's end
 `<namespace>:untold`               the ids whose end has not been told, sorted by end
-`<namespace>:totals:<kind>`        hash: ended:<state>, seconds, bytes, last_success (JSON)
+`<namespace>:totals:<sort>`        hash: ended:<state>, seconds, bytes, last_success (JSON)
 """
 
 import json
@@ -22,9 +22,9 @@ from arq.connections import ArqRedis
 from app.jobs.base import Totals
 from app.jobs.codec import decode_job, encode_event, encode_job
 from app.jobs.connection import RedisLink
-from app.jobs.endings import SUCCESSES, end_of, seconds_of
+from app.jobs.endings import COUNTED, SUCCESSES, counted_as, end_of, seconds_of
 from app.jobs.events import KEPT, event_data, place_after
-from app.jobs.records import Event, Idempotency, Job, JobKind, JobState
+from app.jobs.records import Event, Idempotency, Job, JobState
 from app.jobs.refusals import id_taken, in_the_way, key_used, must_be_queued, no_such_job, queue_full
 from app.jobs.store_scripts import CANCEL, CREATE, FORGET, MADE_BEFORE, UPDATE
 
@@ -101,7 +101,7 @@ class RedisJobStore:
         """Replace the record and tell its followers; raise InputError(JOB_NOT_FOUND) where there is none."""
         keys = [
             *(self._prefix + job.job_id, self._active, self._queued, self._sole),
-            *(self._events(job.job_id), self._untold, self._totals(job.kind)),
+            *(self._events(job.job_id), self._untold, self._totals(counted_as(job))),
         ]
         flags = [int(job.state.ended), int(job.cancel_requested)]
         record: list[Argument] = [job.job_id, encode_job(job), job.state, *flags, job.kind]
@@ -131,15 +131,15 @@ class RedisJobStore:
         await self._link.run(lambda client: client.zrem(self._untold, job_id))
 
     async def totals(self) -> Mapping[str, Totals]:
-        """Give by kind what ended jobs came to, those that are forgotten included."""
+        """Give by sort what ended jobs came to, those that are forgotten included."""
 
         async def fetch(client: ArqRedis) -> list[dict[bytes, bytes]]:
             async with client.pipeline(transaction=False) as pipe:
-                for kind in JobKind:
-                    pipe.hgetall(self._totals(kind))
+                for sort in COUNTED:
+                    pipe.hgetall(self._totals(sort))
                 return await pipe.execute()
 
-        return {kind: _totals(fields) for kind, fields in zip(JobKind, await self._link.run(fetch), strict=True)}
+        return {sort: _totals(fields) for sort, fields in zip(COUNTED, await self._link.run(fetch), strict=True)}
 
     async def request_cancel(self, job_id: str) -> Job | None:
         """Mark the job as to be cancelled and give its record as it is now; None where there is no such job."""
@@ -156,8 +156,8 @@ class RedisJobStore:
     def _events(self, job_id: str) -> str:
         return f"{self._namespace}:events:{job_id}"
 
-    def _totals(self, kind: JobKind) -> str:
-        return f"{self._namespace}:totals:{kind}"
+    def _totals(self, sort: str) -> str:
+        return f"{self._namespace}:totals:{sort}"
 
     async def _known(self, ids: list[bytes]) -> list[Job]:
         return [job for job in await self._read([job_id.decode() for job_id in ids]) if job is not None]

@@ -20,12 +20,12 @@ def add_choice_options(parser: argparse.ArgumentParser) -> None:
 def add_passphrase_options(parser: argparse.ArgumentParser, *, which: str = "passphrase", prompt: bool = False) -> None:
     """Add where a passphrase comes from; with `prompt`, none is asked for unless that option is given."""
     ways = parser.add_mutually_exclusive_group()
-    name = f"{which.replace('-', '_')}_file"
+    name, words = f"{which.replace('-', '_')}_file", which.replace("-", " ")
     ways.add_argument(
-        f"--{which}-file", type=Path, metavar="FILE", help=f"take the {which} from the first line of this file"
+        f"--{which}-file", type=Path, metavar="FILE", help=f"take the {words} from the first line of this file"
     )
     ways.add_argument(
-        f"--{which}-fd", type=int, dest=name, metavar="N", help="the same from a file descriptor: 3 for 3<FILE"
+        f"--{which}-fd", type=int, dest=name, metavar="N", help=f"take the {words} from this descriptor: 3 for 3<FILE"
     )
     if prompt:
         ways.add_argument("--passphrase-prompt", action="store_true", help="ask for the passphrase")

@@ -54,13 +54,13 @@ def label_of(part: dict[str, Any]) -> str:
 
 def _part_line(part: dict[str, Any]) -> str:
     why = f": {part['error']['message']}" if part["error"] else ""
-    count = f", {part['files']} files, {decimal(part['bytes'])}" if part["outcome"] == "succeeded" else ""
+    count = f", {_counted(part['files'], 'file')}, {decimal(part['bytes'])}" if part["outcome"] == "succeeded" else ""
     return f"{label_of(part)}: {part['outcome']}{count}{why}"
 
 
 def _tell_plan(plan: dict[str, Any]) -> None:
     for component in plan["components"]:
-        counts = ", ".join(f"{component[what]['files']} to {what}" for what in _ACTIONS)
+        counts = ", ".join(f"{_amount(component[what])} to {what}" for what in _ACTIONS)
         say(f"{component['name']}: {counts}")
         for change in component["changes"][:_SHOWN]:
             say(f"  {change['action']} {change['path']}")
@@ -73,3 +73,12 @@ def _tell_plan(plan: dict[str, Any]) -> None:
     for name, words in _SPACE.items():
         size = plan["space"][name]
         say(f"{words}: {'not known' if size is None else decimal(size)}")
+
+
+def _amount(counts: dict[str, int]) -> str:
+    told = [_counted(counts[f"{noun}s"], noun) for noun in ("file", "folder") if counts[f"{noun}s"]]
+    return " and ".join(told) or "nothing"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else f'{noun}s'}"

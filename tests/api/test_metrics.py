@@ -124,6 +124,30 @@ async def test_a_partial_backup_is_no_success(client: httpx2.AsyncClient, jobs: 
     assert value(found, "last_success_timestamp_seconds", kind="backup") is None
 
 
+async def test_a_dry_run_is_no_restore(client: httpx2.AsyncClient, jobs: MemoryJobs) -> None:
+    restored = await run_job(jobs, JobKind.RESTORE, JobState.SUCCEEDED, progress=Progress(bytes_done=700))
+    planned = await run_job(
+        jobs, JobKind.RESTORE, JobState.SUCCEEDED, progress=Progress(bytes_done=40), request={"dry_run": True}
+    )
+    running = new_job(JobKind.RESTORE, "b", {"dry_run": True})
+    await jobs.store.create(running, max_queued=100)
+    await jobs.store.update(replace(running, state=JobState.RUNNING, fence=1))
+    found = await scrape(client)
+    assert restored.finished_at is not None
+    assert planned.finished_at is not None
+    assert value(found, "last_success_timestamp_seconds", kind="restore") == restored.finished_at.timestamp()
+    assert value(found, "last_success_timestamp_seconds", kind="restore_dry_run") == planned.finished_at.timestamp()
+    assert value(found, "last_success_content_bytes", kind="restore") == 700
+    for kind, size in (("restore", 700), ("restore_dry_run", 40)):
+        assert value(found, "jobs_ended_total", kind=kind, state="succeeded") == 1
+        assert value(found, "job_duration_seconds_total", kind=kind) == 10
+        assert value(found, "job_content_bytes_total", kind=kind) == size
+    assert value(found, "jobs", kind="restore", state="running") == 0
+    assert value(found, "jobs", kind="restore_dry_run", state="running") == 1
+    assert value(found, "running_job_progress_ratio", kind="restore") is None
+    assert value(found, "running_job_progress_ratio", kind="restore_dry_run") == 0
+
+
 async def test_what_waits_and_what_runs_is_told(
     client: httpx2.AsyncClient, jobs: MemoryJobs, settings: Settings
 ) -> None:

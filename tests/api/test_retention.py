@@ -1,17 +1,20 @@
 """Retention over HTTP: the policy is set, tried, and applied as a job."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
 
+from app.api.resources import Resources
 from app.catalog.base import Entry
 from app.catalog.local import LocalStore
 from app.errors import Code
 from app.jobs.records import JobKind
 from app.jobs.rooms import MemoryJobs
+from app.main import create_app
 from app.settings import Settings
-from tests.api.conftest import assert_nothing_queued, assert_problem
+from tests.api.conftest import TOKEN, assert_nothing_queued, assert_problem, client_of
 
 URL = "/api/retention"
 NOW = datetime(2026, 11, 23, 2, tzinfo=UTC)
@@ -48,6 +51,23 @@ async def test_a_policy_that_is_set_holds_until_it_is_forgotten(client: httpx2.A
     assert (await client.delete(URL)).json()["source"] == "settings"
     assert not path.exists()
     assert (await client.delete(URL)).status_code == 200
+
+
+async def test_rules_that_are_forgotten_let_those_of_the_settings_hold(
+    client: httpx2.AsyncClient, resources: Resources
+) -> None:
+    settings = resources.settings.model_copy(update={"keep_monthly": 12})
+    app = create_app(settings, resources=replace(resources, settings=settings))
+    async with client_of(app, Authorization=f"Bearer {TOKEN}") as other:
+        await other.put(URL, json={"keep_last": 1})
+        forgotten = (await other.delete(URL)).json()
+        noted = (await other.get("/api/audit")).json()["entries"]
+    assert (forgotten["source"], forgotten["active"]) == ("settings", True)
+    assert (forgotten["policy"]["keep_last"], forgotten["policy"]["keep_monthly"]) == (None, 12)
+    assert sorted(event["what"] for event in noted) == ["reset_retention", "set_retention"]
+    reader = (await client.post("/api/tokens", json={"name": "reader", "scope": "read"})).json()["token"]
+    refused = await client.delete(URL, headers={"Authorization": f"Bearer {reader}"})
+    assert_problem(refused, 403, Code.FORBIDDEN)
 
 
 async def test_a_policy_that_keeps_nothing_is_refused(client: httpx2.AsyncClient) -> None:

@@ -16,6 +16,7 @@ from app.engine.memory import MemoryContainer, MemoryEngine
 from app.errors import Code, PartError
 from app.jobs.records import JobState
 from tests.faults.house import House, add_service, outcomes, part, tar_of, write
+from tests.faults.proof import prove
 from tests.faults.restoring import (
     COMPONENTS,
     MAIL,
@@ -64,6 +65,22 @@ async def test_the_steps_come_in_order_and_say_what_they_did(house: House) -> No
     assert part(job, "mail/mailboxes").bytes == sum(map(len, MAIL.values()))
     assert part(job, "vault").files == 2
     assert part(job, "vault").bytes == len(b"vault") + len(b"certificate")
+
+
+async def test_files_are_counted_as_the_backup_counted_them(house: House) -> None:
+    """Links are no files, and a file with several names, in whatever components, is one."""
+    furnish(house)
+    (house.root / "data/vault/current.key").symlink_to("ca.key")
+    os.link(house.root / "data/vault/ca.key", house.root / "data/vault/same.key")
+    os.link(house.root / "data/vault/ca.key", house.root / "data/something/of the vault")
+    saved = await house.back_up()
+    counted = {result.part.label: (result.files, result.bytes) for result in prove(house).manifest.parts}
+    assert counted["vault"] == (2, len(b"vault") + len(b"certificate"))
+    assert counted == {result.part.label: (result.files, result.bytes) for result in saved.components}
+    change(house)
+    for what in ("replaced", "left as it is"):
+        job = await restored(house)
+        assert {result.part.label: (result.files, result.bytes) for result in job.components} == counted, what
 
 
 async def test_each_part_comes_after_those_that_it_needs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

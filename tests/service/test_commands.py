@@ -263,9 +263,16 @@ def test_backups_are_pruned_as_the_rules_say() -> None:
     with calling() as caller:
         assert caller.lines("retention") == ["no rule is set: every backup stays"]
         old, new = caller.backup(), caller.backup()
-        assert "keep_last    1" in caller.lines("retention", "--keep-last", "1")
+        held = caller.lines("retention", "--keep-last", "1")
+        assert "keep_last    1" in held
+        assert held[-1] == "this was set in place of what the settings say; --reset forgets it"
+        assert caller.lines("retention") == held
         lines = caller.lines("prune", "--dry-run")
         assert [line.split()[0] for line in lines if " remove  no rule keeps it" in line] == [old]
         assert caller.json("list")["total"] == 2
         assert f"removed {old}" in caller.lines("prune")
         assert [backup["backup_id"] for backup in caller.json("list")["backups"]] == [new]
+        caller.refused("retention", "--reset", "--keep-last", "2", expect=2)
+        assert caller.lines("retention") == held
+        assert caller.lines("retention", "--reset") == ["no rule is set: every backup stays"]
+        assert caller.json("retention", "--reset")["source"] == "settings"

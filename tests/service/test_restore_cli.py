@@ -120,7 +120,8 @@ def test_a_dry_run_tells_and_changes_nothing(machine: Machine, archives: Archive
     done = machine.restore(archives.full, "--dry-run")
     assert done.returncode == 0, done
     assert_same(machine, before)
-    assert "vault: 1 to create, 1 to replace, 0 to remove, 0 to leave" in done.stdout
+    counts = "1 file to create, 1 file and 1 folder to replace, nothing to remove, nothing to leave"
+    assert f"vault: {counts}" in done.stdout
     assert "create data/vault/ca.crt" in done.stdout
     assert "missing: mail/mailboxes" in done.stdout
     assert "room for the cell's files: " in done.stdout

@@ -42,12 +42,6 @@ class RestorePlan:
         """Tell whether nothing would be restored at all."""
         return not self.components.names and not self.volumes.targets
 
-    def counts(self, component: str) -> tuple[int, int]:
-        """Give the files and bytes that a component has once it is restored."""
-        told = next(item for item in self.files.summary(0) if item["name"] == component)
-        kinds = [told[action] for action in ("create", "replace", "leave")]
-        return sum(kind["files"] for kind in kinds), sum(kind["bytes"] for kind in kinds)
-
     def to_json(self) -> dict[str, Any]:
         """Write the plan down for people and programs."""
         header = self.report.header

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.cell.documents import printable
 from app.cell.restoring.attributes import Attributes
@@ -32,12 +32,23 @@ class Change:
     size_now: int = 0
 
 
+class Contents(NamedTuple):
+    """Count the sound regular files of a component and all its bytes; one file with several names counts once."""
+
+    files: int = 0
+    bytes: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class FilePlan:
-    """Hold every change, the steps that make them, and the attributes that folders have in the end."""
+    """Hold every change, the steps that make them, and the attributes that folders have in the end.
+
+    `contents` is what each chosen component has in the archive, counted as its manifest counts.
+    """
 
     chosen: tuple[str, ...]
     changes: tuple[Change, ...]
+    contents: Mapping[str, Contents]
     steps: tuple[Operation, ...]
     folders: Mapping[str, Attributes]
     warnings: tuple[str, ...]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from app.cell.restoring.attributes import Attributes
-from app.cell.restoring.changes import Change, FilePlan, Verb
+from app.cell.restoring.changes import Change, Contents, FilePlan, Verb
 from app.cell.restoring.comparing import Comparison
 from app.cell.restoring.linked import same_links
 from app.cell.restoring.operations import Action, Operation
@@ -79,6 +79,7 @@ class _Planner:
         return FilePlan(
             chosen=tuple(self._chosen),
             changes=tuple(sorted(self._changes, key=lambda change: (self._chosen_rank(change), change.path))),
+            contents=self._contents(files.values()),
             steps=tuple(self._in_order()),
             folders=self._folders_to_set(),
             warnings=tuple(self._warnings()),
@@ -131,6 +132,16 @@ class _Planner:
         step = Operation(Action.PUT, path, component, staged.place, staged.number)
         self._coming.append((rank, path, step))
         self._changes.append(change(Verb.CREATE if now is None else Verb.REPLACE, size_now=_size(now)))
+
+    def _contents(self, files: Collection[Staged]) -> dict[str, Contents]:
+        """Count what each component has, as the manifest does: no link, no second name, no damaged file."""
+        contents = dict.fromkeys(self._chosen, Contents())
+        for item in files:
+            if item.sort is Sort.FILE and not item.is_second_name:
+                component = item.component or ""
+                count, size = contents[component]
+                contents[component] = Contents(count + (item.digest is not None), size + item.size)
+        return contents
 
     def _left(self, files: dict[str, Staged]) -> set[str]:
         """Give the files that are in the cell as they are in the archive."""

@@ -125,7 +125,9 @@ class Staging:
             self.warn(f"{printable(path)} is another name of a file that is not restored, and is left as it is.")
             return
         place = self.workspace.boundaries.place_of(path.rpartition("/")[0])
-        entry = replace(first, path=path, component=component, place=place, number=self.next_number())
+        entry = replace(
+            first, path=path, component=component, place=place, number=self.next_number(), is_second_name=True
+        )
         near = first if place == first.place else self._copies.get((first.group, place))
         folder = self.workspace.place(place).staged
         if near is not None:

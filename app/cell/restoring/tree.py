@@ -18,7 +18,8 @@ class Sort(StrEnum):
 class Staged:
     """Describe one path of the archive; a folder has no file in a place, names of one file have the same `group`.
 
-    `digest` is None for a folder, a link, and a file that is damaged in the archive.
+    `digest` is None for a folder, a link, and a file that is damaged in the archive. `is_second_name` marks a hard
+    link, whose contents the archive has under another name.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Staged:
     size: int = 0
     digest: str | None = None
     target: bytes = b""
+    is_second_name: bool = False
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.jobs.base import Totals
+from app.jobs.endings import COUNTED
 from app.jobs.records import Job, JobKind, JobState, Progress
 from app.jobs.rooms import Jobs
 from tests.unit.jobs.deliveries import a_delivery
@@ -69,7 +70,7 @@ def a_success(number: int, **changes: Any) -> Job:
 
 
 async def test_at_first_nothing_is_counted(jobs: Jobs) -> None:
-    assert await jobs.store.totals() == {"backup": Totals(), "verify": Totals(), "restore": Totals(), "prune": Totals()}
+    assert await jobs.store.totals() == dict.fromkeys(COUNTED, Totals())
 
 
 async def test_ended_jobs_are_summed_up_by_kind(jobs: Jobs) -> None:
@@ -85,7 +86,17 @@ async def test_ended_jobs_are_summed_up_by_kind(jobs: Jobs) -> None:
         "verify": Totals({JobState.SUCCEEDED: 1}, seconds=2.5, bytes=1000, last_success=verified),
         "restore": Totals(),
         "prune": Totals(),
+        "restore_dry_run": Totals(),
     }
+
+
+async def test_a_dry_run_counts_apart_from_restores(jobs: Jobs) -> None:
+    planned = await ended(jobs, a_success(1, kind=JobKind.RESTORE, request={"dry_run": True}))
+    restored = await ended(jobs, a_success(2, kind=JobKind.RESTORE, request={"dry_run": False}))
+    await ended(jobs, a_success(3, kind=JobKind.RESTORE, request={"dry_run": True}, state=JobState.FAILED))
+    totals = await jobs.store.totals()
+    assert totals["restore"] == Totals({JobState.SUCCEEDED: 1}, 2.5, 1000, restored)
+    assert totals["restore_dry_run"] == Totals({JobState.SUCCEEDED: 1, JobState.FAILED: 1}, 2.5, 1000, planned)
 
 
 async def test_a_job_counts_when_it_ends_and_once(jobs: Jobs) -> None:

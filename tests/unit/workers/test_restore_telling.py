@@ -24,11 +24,13 @@ def told(capsys: pytest.CaptureFixture[str], **facts: Any) -> list[str]:
 
 def test_parts_and_what_comes_next(capsys: pytest.CaptureFixture[str]) -> None:
     vault = PartResult(Part(PartKind.COMPONENT, "vault"), PartOutcome.SUCCEEDED, files=2, bytes=3000)
+    web = PartResult(Part(PartKind.COMPONENT, "web"), PartOutcome.SUCCEEDED, files=1, bytes=500)
     fault = PartFault("container_missing", "There is no container cell-mail.", "Start it.")
     mail = PartResult(Part(PartKind.VOLUME, "mailboxes", "mail"), PartOutcome.FAILED, error=fault)
     result = {"next": "Run 'make restart'.", "safety_backup_id": "backup-1"}
-    assert told(capsys, components=(vault, mail), warnings=("odd",), result=result, state=JobState.PARTIAL) == [
+    assert told(capsys, components=(vault, web, mail), warnings=("odd",), result=result, state=JobState.PARTIAL) == [
         "vault: succeeded, 2 files, 3.0 kB",
+        "web: succeeded, 1 file, 500 bytes",
         "mail/mailboxes: failed: There is no container cell-mail.",
         "warning: odd",
         "what was replaced is kept as backup-1",
@@ -68,7 +70,7 @@ def plan(changes: int, *, truncated: bool = False) -> dict[str, Any]:
 
 def test_the_plan_of_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, request={"dry_run": True}, result={"plan": plan(2)}) == [
-        "vault: 2 to create, 0 to replace, 0 to remove, 0 to leave",
+        "vault: 2 files to create, nothing to replace, nothing to remove, nothing to leave",
         "  create data/vault/[0]",
         "  create data/vault/[1]",
         "mail/mailboxes -> cell-mail:/var/mail, 2.5 kB",
@@ -79,6 +81,21 @@ def test_the_plan_of_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
         "  free there: 9.0 MB",
         "room for the data of the services: 2.5 kB",
         "succeeded",
+    ]
+
+
+def test_the_plan_counts_folders_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
+    two = plan(0)
+    counts = {
+        "create": {"files": 2, "folders": 1, "bytes": 9},
+        "replace": {"files": 1, "folders": 0, "bytes": 9},
+        "remove": {"files": 0, "folders": 2, "bytes": 0},
+        "leave": {"files": 1, "folders": 12, "bytes": 9},
+    }
+    two["components"] = [{**two["components"][0], **counts}, {**two["components"][0], "name": "web"}]
+    assert told(capsys, request={"dry_run": True}, result={"plan": two})[:2] == [
+        "vault: 2 files and 1 folder to create, 1 file to replace, 2 folders to remove, 1 file and 12 folders to leave",
+        "web: nothing to create, nothing to replace, nothing to remove, nothing to leave",
     ]
 
 

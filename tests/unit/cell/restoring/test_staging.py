@@ -101,9 +101,11 @@ def test_a_damaged_file_is_taken_as_it_is_and_told(bare: Path) -> None:
         assert taking is not None
         taking.write(2, memoryview(b"xy"))
         taking.damaged()
-        swap_in(workspace, plan_files(staging, chosen=LAYOUT.names, overlay=LAYOUT.names))
+        made = plan_files(staging, chosen=LAYOUT.names, overlay=LAYOUT.names)
+        swap_in(workspace, made)
 
     assert staging.warnings == ["data/file is damaged in the archive."]
+    assert made.contents["rest"] == (0, 4)  # as a manifest counts it
     assert (bare / "data/file").read_bytes() == b"\0\0xy"
 
 
