@@ -81,9 +81,9 @@ class House:
         """Wait until a backup stands still."""
         eventually(lambda: b"wait-while-held" in docker("top", f"{self.prefix}mail"), what="a backup is held")
 
-    def in_mail(self, script: str) -> None:
-        """Run a script in the container of the mail."""
-        docker("exec", f"{self.prefix}mail", "sh", "-c", script)
+    def in_mail(self, script: str) -> str:
+        """Run a script in the container of the mail; give what it says."""
+        return docker("exec", f"{self.prefix}mail", "sh", "-c", script).decode()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from tests.browser.guarding import Guard
 from tests.browser.house import House
 from tests.browser.looks import Shoot, Visit, assert_accessible, assert_fits
 from tests.browser.quiet import quiet_house
+from tests.browser.steps import log_in
 
 pytestmark = pytest.mark.engine
 
@@ -22,11 +23,6 @@ def house() -> Iterator[House]:
 def row(page: Page, name: str) -> Locator:
     tokens = page.get_by_role("table", name="Tokens")
     return tokens.get_by_role("row").filter(has=page.locator("strong", has_text=name))
-
-
-def log_in(page: Page, token: str) -> None:
-    page.get_by_label("Token", exact=True).fill(token)
-    page.get_by_role("button", name="Log in").click()
 
 
 def test_a_new_token_is_shown_once_copied_and_works(visit: Visit) -> None:

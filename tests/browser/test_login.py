@@ -8,13 +8,9 @@ from playwright.sync_api import Page, expect
 from tests.browser.guarding import Guard
 from tests.browser.house import House
 from tests.browser.looks import Visit, assert_accessible, assert_fits
+from tests.browser.steps import log_in
 
 pytestmark = pytest.mark.engine
-
-
-def log_in(page: Page, token: str) -> None:
-    page.get_by_label("Token", exact=True).fill(token)
-    page.get_by_role("button", name="Log in").click()
 
 
 def expect_overview(page: Page) -> None:

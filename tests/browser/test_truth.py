@@ -14,7 +14,7 @@ from tests.browser.guarding import Guard
 from tests.browser.house import House
 from tests.browser.looks import Visit
 from tests.browser.quiet import quiet_house
-from tests.browser.steps import expect_heading
+from tests.browser.steps import at_restore, confirm, expect_heading, expect_title, row_of, see_plan
 from tests.support.webhook_receiver import SECRET
 
 pytestmark = pytest.mark.engine
@@ -56,6 +56,18 @@ def test_a_restore_that_lacks_something_is_not_shown_as_good(page: Page, job: di
     expect(page.locator(".box.warn").first).to_contain_text("The cell is restored, but not all of it")
     expect(page.locator(".box.warn").first).to_contain_text(NEXT)
     expect(page.locator(".box.good")).to_have_count(0)
+
+
+def test_a_part_that_is_put_back_has_no_numbers(page: Page, job: dict[str, Any]) -> None:
+    undone = {"outcome": "pending", "files": 0, "bytes": 0}
+    parts = [part | undone for part in job["components"]]
+    altered(page, f"**/api/jobs/{job['job_id']}", lambda told: told | {"components": parts})
+
+    page.goto(f"/#/jobs/{job['job_id']}")
+
+    vault = row_of(page, "Components and volumes", "keys, certificates")
+    expect(vault.get_by_role("cell").nth(1)).to_have_text("not done")
+    expect(vault).not_to_contain_text("0 bytes")
 
 
 def test_a_look_at_a_running_job_that_comes_late_does_not_bring_it_back(page: Page, job: dict[str, Any]) -> None:
@@ -186,6 +198,26 @@ def test_a_name_in_an_archive_cannot_turn_the_text_around(house: House, visit: V
 
     expect(page.get_by_role("treeitem", name="\\u{202e}txt.exe")).to_be_visible()
     expect(page.get_by_role("treeitem", name="two\\u{a}lines")).to_be_visible()
+
+
+def test_a_restore_that_could_not_make_the_caddyfile_anew_does_not_say_that_it_did(house: House, visit: Visit) -> None:
+    def unmade(told: dict[str, Any]) -> dict[str, Any]:
+        for step in (told["result"] or {}).get("steps", []):
+            if step["stage"] == "regenerate":
+                step["caddyfile"] = {"outcome": "failed", "message": "The template is broken."}
+                step["corefile"] = {"outcome": "succeeded", "message": "written."}
+        return told
+
+    page = visit(at=at_restore(house.backup("with a broken template", services=[])))
+    altered(page, "**/api/jobs/*", unmade)
+    page.route("**/api/jobs/*/events", lambda route: route.fulfill(content_type="text/event-stream", body=": \n\n"))
+
+    see_plan(page)
+    confirm(page)
+
+    expect_title(page, "The cell is restored")
+    made = page.get_by_role("listitem").filter(has_text="Making the generated configuration anew")
+    expect(made).to_contain_text("failed: ")
 
 
 def test_a_cell_whose_name_has_several_blanks_can_be_confirmed(house: House, visit: Visit) -> None:

@@ -7,7 +7,7 @@ import { componentWord, partName } from "./words.js";
 
 const COLUMNS = ["What", "Outcome", { name: "Files", number: true }, { name: "Size", number: true }, { name: "Took", number: true }];
 
-const NOT_DONE = new Set(["queued", "running", "skipped"]);
+const NOT_DONE = new Set(["pending", "running", "skipped"]);
 
 /** Make the table of components and volumes. */
 export function partsTable(parts) {

@@ -1,6 +1,6 @@
 /** The page's beginning: who is there, the bar with the ways to go, and the view that the address names. */
 
-import { get, Problem, remove, useSession, whenLoggedOut } from "./api.js";
+import { get, Problem, remove, useSession, whenLoggedOut, whenRenewed } from "./api.js";
 import { el, put } from "./dom.js";
 import { button, keepTime, mark, problemBox } from "./parts.js";
 import { routing } from "./router.js";
@@ -42,6 +42,7 @@ const WAYS = [
 
 const top = document.getElementById("top");
 const main = document.getElementById("main");
+const who = el("span", { class: "who" });
 let session = null;
 
 const show = routing(ROUTES, main, { session: () => session, onShown: markWay });
@@ -59,6 +60,13 @@ function leave() {
   askWho("You have been logged out, because the session ended or its token was taken away.");
 }
 
+/** Go on with the session that took this one's place; the view that is shown stays. */
+function goOn(renewed) {
+  if (session === null) return;
+  session = renewed;
+  drawWho();
+}
+
 function askWho(message) {
   show.leave();
   put(top, brand());
@@ -67,7 +75,7 @@ function askWho(message) {
 }
 
 function drawTop() {
-  const who = el("span", { class: "who" }, el("span", { class: "name" }, session.name), session.scope === "read" ? mark("note", "may only look") : null);
+  drawWho();
   const out = button("Log out", async () => {
     await remove("api/session");
     session = null;
@@ -75,6 +83,10 @@ function drawTop() {
   }, { kind: "quiet" });
   const ways = WAYS.map(([address, label]) => el("li", {}, el("a", { href: address }, label)));
   put(top, brand(), el("nav", { "aria-label": "Pages" }, el("ul", {}, ways)), el("div", { class: "session" }, who, out));
+}
+
+function drawWho() {
+  put(who, el("span", { class: "name" }, session.name), session.scope === "read" ? mark("note", "may only look") : null);
 }
 
 function brand() {
@@ -98,6 +110,7 @@ function skipToContent(event) {
 
 async function begin() {
   whenLoggedOut(leave);
+  whenRenewed(goOn);
   addEventListener("hashchange", () => session && show());
   document.querySelector(".skip").addEventListener("click", skipToContent);
   setInterval(keepTime, 15_000);

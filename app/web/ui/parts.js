@@ -33,6 +33,7 @@ const STATES = {
   failed: ["failed", "bad"],
   cancelled: ["cancelled", "faint"],
   skipped: ["skipped", "warn"],
+  pending: ["not done", "faint"],
 };
 
 /** Say all times that `when` shows anew; time passes. */
@@ -78,6 +79,11 @@ export function field(label, input, help = "") {
   const isBox = input.type === "checkbox" || input.type === "radio";
   const name = el("label", { for: input.id }, label);
   return el("div", { class: isBox ? "field tick" : "field" }, isBox ? [input, name] : [name, input], described);
+}
+
+/** Make a list to choose from: pairs of a value and what is shown; `on` are its listeners. */
+export function select(pairs, chosen, on = {}) {
+  return el("select", { on }, pairs.map(([value, label]) => el("option", { value, selected: value === chosen }, label)));
 }
 
 /**

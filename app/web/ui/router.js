@@ -5,7 +5,7 @@ import { problemBox } from "./parts.js";
 
 /**
  * Give the function that shows what the address names now. `routes` are pairs of a pattern such as `#/backups/:` and a view:
- * {title, async show({main, parameters, query, session, signal, again})}; `signal` is aborted when the view is left, and
+ * {title, async show({main, parameters, query, session, signal})}; `signal` is aborted when the view is left, and
  * `query` holds what stands behind a question mark in the address. `show.leave()` leaves the view that is shown.
  */
 export function routing(routes, main, { session, onShown }) {
@@ -28,7 +28,7 @@ export function routing(routes, main, { session, onShown }) {
     onShown(address);
     if (focus) main.focus({ preventScroll: false });
     try {
-      await view.show({ main: room, parameters, query: new URLSearchParams(query), session: session(), signal, again: () => show({ focus: false }) });
+      await view.show({ main: room, parameters, query: new URLSearchParams(query), session: session(), signal });
     } catch (error) {
       if (signal.aborted || error.name === "AbortError") return;
       put(room, el("h1", {}, view.title), problemBox(error));

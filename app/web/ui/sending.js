@@ -1,6 +1,6 @@
 /** Sends a file to the service, and says meanwhile how far it is. */
 
-import { csrfHeader, Problem } from "./api.js";
+import { csrfHeader, Problem, problemOf, renewSession } from "./api.js";
 
 const WINDOW = 10_000;
 
@@ -8,7 +8,8 @@ const WINDOW = 10_000;
  * Send a file by PUT; `onProgress` is called with {sent, total, rate, left}: bytes, bytes a second over the last ten, and
  * seconds. Gives the JSON of the answer; throws Problem, and AbortError once `signal` is aborted.
  */
-export function send(address, file, { onProgress, signal }) {
+export async function send(address, file, { onProgress, signal }) {
+  await renewSession(signal); // after a login in another tab, all of the file would be sent before the refusal is heard
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const stop = () => request.abort();
@@ -19,7 +20,7 @@ export function send(address, file, { onProgress, signal }) {
     request.setRequestHeader("Content-Type", "application/octet-stream");
     for (const [name, value] of Object.entries(csrfHeader())) request.setRequestHeader(name, value);
     request.upload.addEventListener("progress", (event) => onProgress(measure(event.loaded, file.size)));
-    request.addEventListener("load", () => (request.status < 400 ? resolve(request.response) : reject(new Problem(request.status, request.response || {}))));
+    request.addEventListener("load", () => (request.status < 400 ? resolve(request.response) : reject(problemOf(request.status, request.response))));
     request.addEventListener("error", () => reject(new Problem(0, {
       code: "unreachable",
       detail: "The connection was cut before all of the file had arrived.",

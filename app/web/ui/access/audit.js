@@ -3,8 +3,7 @@
 import { get } from "../api.js";
 import { el, put } from "../dom.js";
 import { count } from "../format.js";
-import { badge, button, field, mark, table, when } from "../parts.js";
-import { select } from "../schedules/when.js";
+import { badge, button, field, mark, select, table, when } from "../parts.js";
 import { happened } from "./words.js";
 
 const PAGE = 100;

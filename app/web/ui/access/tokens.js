@@ -2,8 +2,7 @@
 
 import { post, remove } from "../api.js";
 import { el, put, tell } from "../dom.js";
-import { box, button, confirmed, dialogue, field, form, mark, table, when } from "../parts.js";
-import { select } from "../schedules/when.js";
+import { box, button, confirmed, dialogue, field, form, mark, select, table, when } from "../parts.js";
 
 const SCOPES = [["read", "Only look (read)"], ["admin", "Everything (admin)"]];
 const MEANINGS = { read: "looks at jobs, backups and metrics", admin: "may do everything, restores and downloads too" };

@@ -3,7 +3,7 @@
 import { Problem } from "../api.js";
 import { el } from "../dom.js";
 import { bytes, count } from "../format.js";
-import { box, field, form } from "../parts.js";
+import { box, field, form, select } from "../parts.js";
 import { reveal, secret } from "../passphrases.js";
 import { componentWord } from "../words.js";
 
@@ -164,8 +164,7 @@ function brokenChoice(wish, held) {
 }
 
 function more(wish) {
-  const choice = el("select", {}, REGENERATION.map(([value, label]) => el("option", { value, selected: wish.regenerate === value }, label)));
-  choice.addEventListener("change", () => { wish.regenerate = choice.value; });
+  const choice = select(REGENERATION, wish.regenerate, { change: () => { wish.regenerate = choice.value; } });
   return el("details", { class: "card" }, el("summary", {}, "More"),
     field("Caddyfile, Corefile and routing rules", choice, "They follow from the cell's configuration, so they are made anew at the end."));
 }

@@ -44,7 +44,7 @@ export function confirming({ backup, plan, wish, start, onBack, entitle, signal 
     try {
       const { job_id: jobId } = await start();
       wish.passphrase = "";
-      put(element, running({ jobId, backup, plan, safety: wish.safety, entitle, signal }));
+      put(element, running({ jobId, backup, plan, wish, entitle, signal }));
       entitle(2, "The restore is under way");
     } catch (error) {
       if (error.name === "AbortError") return;

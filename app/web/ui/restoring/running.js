@@ -11,15 +11,15 @@ import { ended, isDone, titleOf } from "./ended.js";
 
 const SAID = { done: "done", now: "under way", todo: "still to come", failed: "failed", skipped: "left out", undone: "put back" };
 
-/** Show a restore from its beginning to its end. */
-export function running({ jobId, backup, plan, safety, entitle, signal }) {
+/** Show a restore from its beginning to its end; `wish` is what was asked for. */
+export function running({ jobId, backup, plan, wish, entitle, signal }) {
   const bar = progressBar("Progress of the restore");
   let last = null;
   let isCancelled = false; // the stream does not say it
-  const steps = checklist(plan);
+  const steps = checklist(plan, wish);
   const status = el("p", { class: "hidden", role: "status" });
   const cancel = button("Cancel", async () => {
-    isCancelled = isCancelled || (await cancelled(jobId, safety));
+    isCancelled = isCancelled || (await cancelled(jobId, wish.safety));
     show(last);
   });
   const way = el("p", { class: "hint" }, "The restore goes on if you leave this page. ", el("a", { href: `#/jobs/${jobId}` }, "Its job"), " shows how far it is.");
@@ -59,8 +59,9 @@ async function cancelled(jobId, safety) {
   return true;
 }
 
-function checklist(plan) {
+function checklist(plan, wish) {
   const names = ["verify", "plan", "safety", ...plan.components.map((component) => component.name), "reload", "volumes", "regenerate", "finish"];
+  const unwanted = [wish.safety === "none" ? "safety" : null, wish.regenerate === "off" ? "regenerate" : null];
   const lines = new Map(names.map((name) => [name, stageLine(name)]));
   const element = el("ol", { class: "checklist" }, [...lines.values()].map((line) => line.element));
 
@@ -71,7 +72,11 @@ function checklist(plan) {
       return;
     }
     const now = names.indexOf(job.stage);
-    names.forEach((name, index) => now >= 0 && lines.get(name).set({ state: index < now ? "done" : index === now ? "now" : "todo" }));
+    if (now < 0) return;
+    names.forEach((name, index) => {
+      const state = index < now ? "done" : index === now ? "now" : "todo";
+      lines.get(name).set({ state: unwanted.includes(name) ? "skipped" : state });
+    });
   }
   return { element, show };
 }
@@ -90,8 +95,12 @@ function stageLine(name) {
 
 function stateOf(step, result) {
   if (!step) return { state: "todo" };
-  if (step.state === "failed" || step.state === "running") return { state: "failed" };
-  if (step.state === "skipped") return { state: "skipped" };
+  const outcomes = outcomesIn(step);
+  if (step.state === "failed" || step.state === "running" || outcomes.includes("failed")) return { state: "failed" };
+  if (step.state === "skipped" || (outcomes.length && outcomes.every((outcome) => outcome === "skipped"))) return { state: "skipped" };
   const isChange = !["verify", "plan", "safety"].includes(step.stage);
   return { state: isChange && result.rolled_back ? "undone" : "done", seconds: step.seconds };
 }
+
+/** Give the outcomes of a step's parts, where it has any: each generated file has one, whatever the step's own state is. */
+const outcomesIn = (step) => Object.values(step).map((part) => part?.outcome).filter(Boolean);

@@ -3,9 +3,9 @@
 import { call, get, post } from "../api.js";
 import { el } from "../dom.js";
 import { further } from "../further.js";
-import { dialogue, field, form } from "../parts.js";
+import { dialogue, field, form, select } from "../parts.js";
 import { partChoice } from "./parts.js";
-import { ownZone, select, whenFields } from "./when.js";
+import { ownZone, whenFields } from "./when.js";
 
 const KINDS = [["backup", "Back up the cell"], ["verify", "Verify the newest backup"]];
 const OVERLAPS = [["skip", "Leave this time out"], ["queue", "Wait until it has ended"]];

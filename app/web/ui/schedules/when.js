@@ -1,7 +1,7 @@
 /** The fields that say when: simple choices that write the cron line, and the line itself. */
 
 import { el } from "../dom.js";
-import { field } from "../parts.js";
+import { field, select } from "../parts.js";
 import { inWords, lineOf, simple, WEEKDAYS } from "./cron.js";
 
 const OFTEN = [["hour", "Every hour"], ["day", "Every day"], ["week", "Every week"], ["month", "Every month"], ["own", "As the cron line says"]];
@@ -77,11 +77,6 @@ function choices() {
       }
     },
   };
-}
-
-/** Make a list to choose from: pairs of a value and what is shown. */
-export function select(pairs, chosen) {
-  return el("select", {}, pairs.map(([value, label]) => el("option", { value, selected: value === chosen }, label)));
 }
 
 /** Make a field for a time zone that knows the names of all; `list` must stand somewhere, too. */

@@ -8,7 +8,7 @@ import { el, put, redraw } from "../dom.js";
 import { uploadOnDrag } from "../dropping.js";
 import { ENDED } from "../following.js";
 import { bytes, count, exactly } from "../format.js";
-import { button, field, table, when } from "../parts.js";
+import { button, field, select, table, when } from "../parts.js";
 import { repeat } from "../waiting.js";
 import { backupButton } from "./backup.js";
 
@@ -32,7 +32,7 @@ export default {
   async show({ main, session, signal }) {
     const mayChange = session.scope === "admin";
     const search = el("input", { type: "search", autocomplete: "off", placeholder: "label, id or date", on: { input: () => draw() } });
-    const order = el("select", { on: { change: () => draw() } }, Object.entries(ORDERS).map(([value, [word]]) => el("option", { value }, word)));
+    const order = select(Object.entries(ORDERS).map(([value, [word]]) => [value, word]), "newest", { change: () => draw() });
     const room = Object.fromEntries(["trouble", "chart", "list"].map((name) => [name, el("div", {})]));
     const found = el("p", { class: "hint", role: "status" });
     let known = { backups: [], total: 0 };

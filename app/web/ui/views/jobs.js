@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { el, put, redraw } from "../dom.js";
 import { count, duration } from "../format.js";
 import { ENDED } from "../following.js";
-import { badge, button, field, table, tellProblem, when } from "../parts.js";
+import { badge, button, field, select, table, tellProblem, when } from "../parts.js";
 import { repeat } from "../waiting.js";
 import { jobWord } from "../words.js";
 
@@ -57,8 +57,8 @@ export default {
       el("h1", {}, "Jobs"),
       el("p", { class: "hint" }, "Every backup, restore, verification and removal by rule is a job. One at a time works on the cell; the others wait."),
       el("div", { class: "filters" },
-        field("Kind", select(KINDS, wanted.kind, choose("kind"))),
-        field("State", select(STATES, wanted.state, choose("state")))),
+        field("Kind", select(KINDS, wanted.kind, { change: choose("kind") })),
+        field("State", select(STATES, wanted.state, { change: choose("state") }))),
       trouble, el("section", { class: "card", "aria-label": "Jobs" }, list));
     repeat(look, { seconds, signal, trouble });
   },
@@ -67,10 +67,6 @@ export default {
 function addressOf({ kind, state }) {
   const query = new URLSearchParams(Object.entries({ kind, state }).filter(([, value]) => value));
   return query.size ? `#/jobs?${query}` : "#/jobs";
-}
-
-function select(options, chosen, onChange) {
-  return el("select", { on: { change: onChange } }, options.map(([value, word]) => el("option", { value, selected: value === chosen }, word)));
 }
 
 function drawn(jobs) {
