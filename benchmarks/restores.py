@@ -12,7 +12,12 @@ BASELINE = "unpack"
 
 
 def _unpack(scene: Scene) -> Sample:
-    return _unpacked(scene, tested=False)
+    return _unpacked(scene)
+
+
+def _unpack_and_sync(scene: Scene) -> Sample:
+    """See all of it on the disk before saying that it is back, as ours does."""
+    return _unpacked(scene, synced=True)
 
 
 def _test_and_unpack(scene: Scene) -> Sample:
@@ -20,7 +25,7 @@ def _test_and_unpack(scene: Scene) -> Sample:
     return _unpacked(scene, tested=True)
 
 
-def _unpacked(scene: Scene, *, tested: bool) -> Sample:
+def _unpacked(scene: Scene, *, tested: bool = False, synced: bool = False) -> Sample:
     _empty(scene)
     before = settled(scene)
     begun = time.perf_counter()
@@ -28,6 +33,8 @@ def _unpacked(scene: Scene, *, tested: bool) -> Sample:
         run(["gzip", "-t", str(scene.archive)])
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
         run_pipeline([["gzip", "-dc", str(scene.archive)], scene.container.write(scene.volume)], nowhere.fileno())
+    if synced:
+        run(["sync", "--file-system", str(scene.volume.folder)])
     seconds = time.perf_counter() - begun
     cost = scene.clock.since(before)
     _check(scene)
@@ -62,6 +69,7 @@ def _restore_over_a_full_volume(scene: Scene) -> Sample:
 
 RESTORE_STEPS = (
     Step(BASELINE, "`gzip -dc archive \\| docker exec -i … tar -x`", _unpack, ("gzip",)),
+    Step("unpack-sync", "the same, and `sync`", _unpack_and_sync, ("gzip",)),
     Step(
         "test-unpack",
         "`gzip -t archive && gzip -dc archive \\| docker exec -i … tar -x`",

@@ -80,7 +80,8 @@ def test_a_reader_watches_a_backup_but_cannot_cancel_it(visit: Visit, house: Hou
         job_id = house.service.start_backup()["job_id"]
         house.wait_until_held()
         page.goto(f"/#/jobs/{job_id}")
+        expect(page.get_by_role("heading", name="About this job")).to_be_visible()
         expect(page.get_by_role("progressbar")).to_be_visible()
-        assert [one.inner_text() for one in page.get_by_role("button").all()] == ["Log out"]
+        expect(page.get_by_role("button")).to_have_text(["Log out"])
 
     expect(page.get_by_text("Everything that was asked for is saved.")).to_be_visible()
