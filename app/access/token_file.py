@@ -1,8 +1,6 @@
 """The file of named tokens: what each is called and allows, and a digest of it, never the token itself."""
 
-import fcntl
 import hashlib
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from app.errors import Code, InputError
-from app.jobs.state_dir import private_directory, read_private, replace_private, unusable
+from app.jobs.state_dir import locked, read_private, replace_private, unusable
 
 # what scanners for leaked secrets know a token by, and what the log hides
 PREFIX = "cellbk_"
@@ -97,7 +95,7 @@ class TokenFile:
     @contextmanager
     def _changing(self) -> Iterator[list[NamedToken]]:
         """Give the tokens to be changed, one process at a time, and write them unless that fails."""
-        with self._locked():
+        with locked(self.path):
             tokens = self.read()
             yield tokens
             content = _Tokens.dump_json(tokens, indent=1) + b"\n"
@@ -107,20 +105,6 @@ class TokenFile:
                 replace_private(self.path, content)
             except OSError as error:
                 raise unusable(self.path, error.strerror or "cannot be written") from error
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        private_directory(self.path.parent)
-        place = self.path.with_suffix(".lock")
-        try:
-            lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise unusable(place, error.strerror or "cannot be opened") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
 
 
 def _made(name: str, scope: Scope, by: str, now: datetime | None) -> tuple[NamedToken, str]:

@@ -1,9 +1,10 @@
 """The directory this service keeps its own state in: nobody else looks inside."""
 
+import fcntl
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -96,3 +97,19 @@ def read_private(path: Path, *, longest: int = _LONGEST) -> bytes:
     if len(content) > longest:
         raise unusable(path, f"is longer than {longest} bytes")
     return content
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let no other process that asks here change this file meanwhile; raise InputError(INVALID_SETTING)."""
+    private_directory(path.parent)
+    place = path.with_suffix(".lock")
+    try:
+        lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise unusable(place, error.strerror or "cannot be opened") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

@@ -1,7 +1,5 @@
 """The file of schedules, in the state directory: what is wanted, and what was done; several processes may write."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +8,7 @@ from datetime import datetime
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import BackupError, Code, InputError
-from app.jobs.state_dir import private_directory, read_private, replace_private, unusable
+from app.jobs.state_dir import locked, read_private, replace_private, unusable
 from app.scheduling.schedules import Kept, LastResult, Schedule
 from app.settings import Settings
 
@@ -103,7 +101,7 @@ class ScheduleFile:
     @contextmanager
     def _changing(self) -> Iterator[list[Kept]]:
         """Give the schedules to be changed, one process at a time, and write them unless that fails."""
-        with self._locked():
+        with locked(self._path):
             known = self.read()
             before = list(known)
             yield known
@@ -113,20 +111,6 @@ class ScheduleFile:
                 replace_private(self._path, _Schedules.dump_json(known, indent=1) + b"\n")
             except OSError as error:
                 raise unusable(self._path, error.strerror or "cannot be written") from error
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        private_directory(self._path.parent)
-        place = self._path.with_suffix(".lock")
-        try:
-            lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise unusable(place, error.strerror or "cannot be opened") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
 
 
 def _find(known: list[Kept], name: str) -> int:

@@ -60,7 +60,8 @@ async def test_who_logs_in_is_told_who_they_are(stranger: httpx2.AsyncClient) ->
 
 
 async def test_a_token_that_was_pasted_with_a_line_break_is_taken(stranger: httpx2.AsyncClient) -> None:
-    await log_in(stranger, f" {TOKEN}\n")
+    told = await log_in(stranger, f" {TOKEN}\n")
+    assert told["name"] == BOOTSTRAP
 
 
 async def test_scripts_and_other_sites_never_get_the_cookie(stranger: httpx2.AsyncClient) -> None:

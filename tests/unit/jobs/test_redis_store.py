@@ -155,8 +155,10 @@ async def test_what_is_untold_and_undelivered_survives_a_server_that_is_killed(o
 
 async def test_each_of_two_cells_has_a_sole_job_of_its_own(redis_url: str) -> None:
     async with open_link(redis_url, patience=0) as link:
-        for namespace in ("cell-backup:1", "cell-backup:2"):
-            await RedisJobStore(link, namespace=namespace).create(a_job(), max_queued=1, sole=True)
+        stores = [RedisJobStore(link, namespace=namespace) for namespace in ("cell-backup:1", "cell-backup:2")]
+        for store in stores:
+            await store.create(a_job(), max_queued=1, sole=True)
+        assert [await store.get(a_job().job_id) for store in stores] == [a_job(), a_job()]
 
 
 async def test_a_cancel_request_between_any_two_updates_is_kept(redis_url: str) -> None:

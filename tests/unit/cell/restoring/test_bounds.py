@@ -60,7 +60,8 @@ def test_what_takes_more_memory_than_any_cell_is_refused(
 def test_a_folder_that_many_files_imply_counts_once(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembering, "MAX_BYTES", 30_000)
 
-    stage(bare, *(Member(b"data/%s/%d" % (b"d" * 100, n)) for n in range(200)))
+    staging = stage(bare, *(Member(b"data/%s/%d" % (b"d" * 100, n)) for n in range(200)))
+    assert sum(path.startswith("data/d") for path in staging.tree.entries) >= 200
 
 
 def test_a_path_of_many_folders_is_found_its_place(bare: Path) -> None:
