@@ -62,7 +62,7 @@ async def plan_backup(run: JobRun) -> BackupPlan:
         raise JobError(error.code, error.message, hint=error.hint) from error
     volumes, left_out = _volumes(services, chosen, containers, engine_fault)
     if engine_fault is not None:
-        run.warnings.append(f"{engine_fault.message} Volumes that only labels describe cannot be seen.")
+        run.warnings.append(f"Volumes that only labels describe cannot be seen: {engine_fault.message}")
         left_out += await _unseen(run, services, chosen, engine_fault)
     if not await run.threads.run(_has_data, settings.cell_root):
         run.warnings.append("The cell has nothing under data/: is its disk mounted?")
