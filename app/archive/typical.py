@@ -33,7 +33,7 @@ def relay_typical(buffer: bytes, view: memoryview, at: int, prefix: bytes) -> Ty
     file = typical_file(buffer, at)
     if file is None:
         return None
-    own, data, size, name, checksum = file
+    own, data, size, name, checksum, _ = file
     path = prefix + name[2:]
     after = data + size + (-size % BLOCK)
     if after > len(buffer) or len(path) > NAME_FIELD or buffer[own + 345] or not _is_plain(name):

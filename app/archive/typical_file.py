@@ -5,11 +5,12 @@ unusual, or wrong, is left to the long way, which decodes it and says what is wr
 """
 
 import re
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 from zlib import adler32
 
-from app.archive.headers import BLOCK, PAX_NEXT, POSIX_MAGIC, REGULAR, MalformedTarError, check_records
+from app.archive.headers import BLOCK, PAX_NEXT, POSIX_MAGIC, REGULAR, MalformedTarError, byte_sum, check_records
 from app.archive.pax import parse_records
 
 # name, size, checksum, type, magic, first byte of the prefix; see app.archive.headers
@@ -19,19 +20,24 @@ _NUMBERS = b"0000000\0" * 3 + b"00000000000\0" * 2
 _EXTENDED = 2 * BLOCK
 _HALF = BLOCK // 2
 _ONLY_TIME = re.compile(rb"([1-9][0-9]?) mtime=-?[0-9]{1,19}(?:\.[0-9]+)?\n")
-_SLASH = b"/"[0]
+_SEAL = re.compile(rb"[0-7]{6}\0 ")
+_SLASH, _SPACE = b"/ "
 # the size field of an extended header that holds one record of so many bytes, by the record's own length
 _LENGTHS = {b"%d" % length: b"%011o\0" % length for length in range(100)}
 
 
 class TypicalFile(NamedTuple):
-    """Say where a file's own header and its contents begin, and what the header says; `path` is its whole name."""
+    """Say where a file's own header and its contents begin, and what the header says; `path` is its whole name.
+
+    `is_timed` says that an extended header, if there is one, holds the time of the last change and nothing else.
+    """
 
     own: int
     data: int
     size: int
     path: bytes
     checksum: int
+    is_timed: bool
 
 
 def typical_file(buffer: bytes, at: int) -> TypicalFile | None:
@@ -40,9 +46,13 @@ def typical_file(buffer: bytes, at: int) -> TypicalFile | None:
     Typical is: at most one extended header of one block, which holds neither names nor sizes, before a regular file's
     header with plain numbers and a name that is no folder's; the checksums are right, and written as most do.
     """
-    end = len(buffer)
+    end, is_timed = len(buffer), True
     if end - at >= _EXTENDED and buffer[at + 156] == PAX_NEXT:
-        if not _is_harmless(buffer, at):
+        payload, length = at + BLOCK, buffer[at + 124 : at + 136]
+        is_timed = _says_a_time(buffer, payload, length)
+        if not is_timed and not _says_nothing_new(buffer, payload, length):
+            return None
+        if _sum(buffer[at:payload]) != _sealed(buffer[at + 148 : at + 156])[0]:
             return None
         at += _EXTENDED
     data = at + BLOCK
@@ -56,21 +66,16 @@ def typical_file(buffer: bytes, at: int) -> TypicalFile | None:
         if magic != POSIX_MAGIC or buffer[at + 508 : data] == b"tar\0":
             return None
         path = buffer[at + 345 : at + 500].partition(b"\0")[0] + b"/" + path
-    checksum = _checksum(buffer, at, stored)
-    if checksum is None or not path or path[-1] == _SLASH:
+    total, checksum = _sealed(stored)
+    if _sum(buffer[at:data]) != total or not path or path[-1] == _SLASH:
         return None
-    return TypicalFile(at, data, int(size[:-1], 8), path, checksum)
+    return TypicalFile(at, data, int(size[:-1], 8), path, checksum, is_timed)
 
 
-def _is_harmless(buffer: bytes, at: int) -> bool:
-    """Tell whether an extended header of one block is as it should be and says nothing about names or sizes."""
-    payload, size = at + BLOCK, buffer[at + 124 : at + 136]
-    only_time = _ONLY_TIME.match(buffer, payload, at + _EXTENDED)
-    if only_time is not None and _LENGTHS[only_time[1]] == size:
-        fits = only_time.end() - payload == int(only_time[1])
-    else:
-        fits = _says_nothing_new(buffer, payload, size)
-    return fits and _checksum(buffer, at, buffer[at + 148 : at + 156]) is not None
+def _says_a_time(buffer: bytes, at: int, size: bytes) -> bool:
+    """Tell whether the records that begin at `at`, `size` bytes by their header, are one time of the last change."""
+    only_time = _ONLY_TIME.match(buffer, at, at + BLOCK)
+    return only_time is not None and _LENGTHS[only_time[1]] == size and only_time.end() - at == int(only_time[1])
 
 
 def _says_nothing_new(buffer: bytes, at: int, size: bytes) -> bool:
@@ -86,13 +91,20 @@ def _says_nothing_new(buffer: bytes, at: int, size: bytes) -> bool:
     return True
 
 
-def _checksum(buffer: bytes, at: int, stored: bytes) -> int | None:
-    """Give a header's checksum where it is right and written as most do: six digits, a NUL, a space.
+def _sum(block: bytes) -> int:
+    """Add up the bytes of a block: Adler-32 does that modulo 65521 (RFC 1950), more than 512 ASCII bytes or any 256."""
+    if block.isascii():
+        return adler32(block, 0) & 0xFFFF
+    return byte_sum(block[:_HALF]) + byte_sum(block[_HALF:])
 
-    The low half of Adler-32, started at 0, is the sum of all bytes modulo 65521 (RFC 1950), which half a block does not
-    reach.
+
+@lru_cache(maxsize=1 << 13)
+def _sealed(stored: bytes) -> tuple[int, int]:
+    """Give what the bytes of a header add up to that has this checksum, and the checksum.
+
+    -1 and 0 where it is not written as most do: six digits, a NUL, a space. The checksum counts itself as spaces.
     """
-    middle = at + _HALF
-    total = (adler32(buffer[at:middle], 0) & 0xFFFF) + (adler32(buffer[middle : at + BLOCK], 0) & 0xFFFF)
-    unsigned = total + 256 - (adler32(stored, 0) & 0xFFFF)
-    return unsigned if stored == b"%06o\0 " % unsigned else None
+    if not _SEAL.fullmatch(stored):
+        return -1, 0
+    checksum = int(stored[:6], 8)
+    return checksum - 8 * _SPACE + byte_sum(stored), checksum

@@ -44,7 +44,7 @@ def prove_typical(buffer: bytes, at: int, guard: Guard, sums: SumsSpool) -> Prov
         lines.append(line(_digest(view[file.data : data_end]), file.path))
         files += 1
         size += file.size
-        plain = plain and (file.own == at or buffer.find(_ATTRIBUTES, at, file.own) < 0)
+        plain = plain and (file.is_timed or buffer.find(_ATTRIBUTES, at, file.own) < 0)
         last, at = file.path, after
     if lines:
         sums.add(b"".join(lines))
