@@ -93,9 +93,8 @@ class _Blocks(io.RawIOBase):
     def _next(self) -> memoryview:
         """Read the next block whole, which is empty at the end of the file; ArchiveError where it is another one."""
         filled = 0
-        while filled < _BLOCK and (piece := self._file.read(_BLOCK - filled)):
-            self._buffer[filled : filled + len(piece)] = piece
-            filled += len(piece)
+        while filled < _BLOCK and (size := self._file.readinto(self._buffer[filled:])):
+            filled += size
         block = self._buffer[:filled]
         digest = hashlib.sha256(block).digest()
         if self._is_first_pass:
