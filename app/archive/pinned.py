@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from typing_extensions import Buffer, override
 
@@ -37,7 +37,7 @@ class _Blocks(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
-        self._file = file
+        self._file = cast("io.BufferedIOBase", file)  # BinaryIO lacks the `readinto` that all such files have
         self._digests: list[bytes] = []
         self._is_first_pass = True
         self._buffer = memoryview(bytearray(_BLOCK))

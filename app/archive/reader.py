@@ -183,9 +183,11 @@ def tar_stream_ahead(file: BinaryIO, data_key: bytes | None) -> Generator[bytes,
 
     The file is read (and decrypted) in a thread, and decompressed in another: what follows is ready when it is wanted.
     """
-    with closing(read_ahead(_content(file, data_key), depth=1)) as content:
-        with closing(read_ahead(gunzip(content), depth=3)) as plain:
-            yield from _whole_or_damaged(plain)
+    with (
+        closing(read_ahead(_content(file, data_key), depth=1)) as content,
+        closing(read_ahead(gunzip(content), depth=3)) as plain,
+    ):
+        yield from _whole_or_damaged(plain)
 
 
 def _whole_or_damaged(pieces: Iterator[bytes]) -> Iterator[bytes]:

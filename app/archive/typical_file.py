@@ -50,9 +50,8 @@ def typical_file(buffer: bytes, at: int) -> TypicalFile | None:
     if end - at >= _EXTENDED and buffer[at + 156] == PAX_NEXT:
         payload, length = at + BLOCK, buffer[at + 124 : at + 136]
         is_timed = _says_a_time(buffer, payload, length)
-        if not is_timed and not _says_nothing_new(buffer, payload, length):
-            return None
-        if _sum(buffer[at:payload]) != _sealed(buffer[at + 148 : at + 156])[0]:
+        is_harmless = is_timed or _says_nothing_new(buffer, payload, length)
+        if not is_harmless or _sum(buffer[at:payload]) != _sealed(buffer[at + 148 : at + 156])[0]:
             return None
         at += _EXTENDED
     data = at + BLOCK

@@ -17,13 +17,16 @@ _WORDS_LIMIT = 1000
 # CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_FOWNER: without them root cannot write what belongs to others (capability.h).
 _NEEDED = 1 << 0 | 1 << 1 | 1 << 3
 _CAPABILITIES = re.compile(r"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
+_ACL = "SCHILY.acl"
+# Four answers for one process, behind each but the last a NUL: starting one takes longer than all that is asked.
+# An ACL that cannot be told counts as one.
 _LOOK = (
-    "command -v find >/dev/null && command -v rm >/dev/null && echo tools;"
-    ' while read -r line; do printf "%s\\n" "$line"; done </proc/self/status;'
-    ' echo "|"; tar --help 2>&1 || test $? -lt 126'
+    '(cd -P "$1" 2>/dev/null && pwd -P); printf "\\0";'
+    " command -v find >/dev/null && command -v rm >/dev/null && echo tools;"
+    ' while read -r line; do printf "%s\\n" "$line"; done </proc/self/status; printf "\\0";'
+    ' tar --help 2>&1 || test $? -lt 126 || exit; printf "\\0";'
+    ' tar --create --file=- --format=posix --acls --no-recursion -C "$1" -- . 2>/dev/null || echo ' + _ACL
 )
-_NOT_THERE = 3
-_SETTLE = f'cd -P "$1" 2>/dev/null || exit {_NOT_THERE}; pwd -P'
 # POSIX only, so that any find will do; every name begins with `./`, and links are not followed.
 _EMPTY = 'cd -P "$1" && find . ! -name . -prune -exec rm -rf -- {} + 2>&1'
 _LEFT = 'cd -P "$1" && find . ! -name . -print'
@@ -33,32 +36,32 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """Name a running container, the target or a helper beside it, that can empty a directory and extract a tar."""
+    """Name a running container, the target or a helper beside it, that can empty a directory and extract a tar.
+
+    `place` is the path of the directory without links, None where there is none. `has_acl` says that GNU tar knows of
+    an ACL of the directory, its own or for what is made in it.
+    """
 
     container: str
     target: str
     tar: Tar
+    place: str | None
+    has_acl: bool
 
 
-async def look_for_hands(client: Client, container: str, *, target: str) -> Hands | None:
+async def look_for_hands(client: Client, container: str, path: str, *, target: str) -> Hands | None:
     """Find out whether the running container has all it takes: sh, tar, find, rm, and a root that may do anything."""
-    code, output = await ask(client, container, ["sh", "-c", _LOOK])
-    tools, _, text = output.partition("|\n")
+    code, output = await ask(client, container, ["sh", "-c", _LOOK, "sh", path])
+    place, _, rest = output.partition("\0")
+    tools, _, rest = rest.partition("\0")
+    text, _, archived = rest.partition("\0")
     able = _CAPABILITIES.search(tools)
     if code or not tools.startswith("tools\n") or able is None or int(able[1], 16) & _NEEDED != _NEEDED:
         return None
     tar = Tar.from_help(text)
-    return None if tar.kind is TarKind.NONE else Hands(container, target, tar)
-
-
-async def settle(client: Client, hands: Hands, path: str) -> str:
-    """Give the path of the directory without links; raise PartError VOLUME_MISSING where there is none."""
-    code, output = await ask(client, hands.container, ["sh", "-c", _SETTLE, "sh", path])
-    if code == _NOT_THERE:
-        raise PartError(Code.VOLUME_MISSING, f"There is no directory {path} in {hands.target}")
-    if code:
-        raise PartError(Code.ENGINE_ERROR, f"{hands.container} does not say where {path} is: {readable(output)}")
-    return output.removesuffix("\n")
+    if tar.kind is TarKind.NONE:
+        return None
+    return Hands(container, target, tar, place.removesuffix("\n") or None, _ACL in archived)
 
 
 async def empty_directory(client: Client, hands: Hands, path: str) -> bool:
@@ -73,13 +76,6 @@ async def empty_directory(client: Client, hands: Hands, path: str) -> bool:
     except PartError as error:
         message = f"{path} in {hands.target} could not be emptied: {error.message}"
         raise PartError(Code.VOLUME_NOT_EMPTIED, message) from error
-
-
-async def has_acl(client: Client, hands: Hands, path: str) -> bool:
-    """Tell whether the directory has an ACL, of its own or for what is made in it; asked of GNU tar."""
-    command = ["tar", "--create", "--file=-", "--format=posix", "--acls", "--no-recursion", "-C", path, "--", "."]
-    code, output = await ask(client, hands.container, command)
-    return code != 0 or "SCHILY.acl" in output
 
 
 async def _emptied(client: Client, hands: Hands, path: str) -> bool:

@@ -29,7 +29,9 @@ _POLL_SECONDS = 0.05
 
 
 @contextlib.asynccontextmanager
-async def helping(client: Client, target: Target, images: Sequence[str], owner: str) -> AsyncIterator[Hands | None]:
+async def helping(
+    client: Client, target: Target, path: str, images: Sequence[str], owner: str
+) -> AsyncIterator[Hands | None]:
     """Start a helper of the first image that has all it takes, and remove it at the end; None where no image has.
 
     Raises PartError ENGINE_UNREACHABLE; whatever else hinders a helper only means that there is none.
@@ -39,7 +41,7 @@ async def helping(client: Client, target: Target, images: Sequence[str], owner: 
             name = f"{_PREFIX}{secrets.token_hex(6)}"
             async with contextlib.AsyncExitStack() as attempt:
                 attempt.push_async_callback(_remove, client, name)
-                if hands := await _try(client, target, image, name, owner):
+                if hands := await _try(client, name, _wanted(target, image, owner), path, target=target.name):
                     undo.push_async_exit(attempt.pop_all())
                     break
         else:
@@ -59,17 +61,16 @@ async def sweep(client: Client) -> list[str]:
     return names
 
 
-async def _try(client: Client, target: Target, image: str, name: str, owner: str) -> Hands | None:
+async def _try(client: Client, name: str, wanted: dict[str, object], path: str, *, target: str) -> Hands | None:
     try:
         # Seen through, so that what a cancellation leaves behind is known to be there, and removed.
-        wanted = _wanted(target, image, owner)
         await see_through(client.request("containers/create", "POST", data=wanted, params={"name": name}))
         await see_through(client.send(f"containers/{name}/start", "POST"))
-        return await look_for_hands(client, name, target=target.name)
+        return await look_for_hands(client, name, path, target=target)
     except PartError as error:
         if error.code is Code.ENGINE_UNREACHABLE:
             raise
-        logger.info("No helper for %s can be made of %s: %s", target.name, image, error.message)
+        logger.info("No helper for %s can be made of %s: %s", target, wanted["Image"], error.message)
         return None
 
 

@@ -11,7 +11,7 @@ from app.engine.archive_sink import ArchiveSink
 from app.engine.base import VolumeSink, Way
 from app.engine.client import Client
 from app.engine.exec_stream import Command, ExecProcess, executing
-from app.engine.hands import Hands, empty_directory, has_acl, look_for_hands, settle
+from app.engine.hands import Hands, empty_directory, look_for_hands
 from app.engine.helper import helping
 from app.engine.tar_command import ENVIRONMENT, USER, TarKind
 from app.engine.tar_sink import TarSink
@@ -66,25 +66,18 @@ def _after_emptying(container: str, *, emptied: bool) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def _placed(client: Client, target: Target, path: str, owner: str) -> AsyncIterator[Place]:
-    hands = await look_for_hands(client, target.name, target=target.name) if target.runs else None
-    if hands is not None:
-        yield Place(hands, await settle(client, hands, path))
+    hands = await look_for_hands(client, target.name, path, target=target.name) if target.runs else None
+    if hands is not None and hands.place is None:
+        raise PartError(Code.VOLUME_MISSING, f"There is no directory {path} in {target.name}")
+    if hands is not None and hands.place is not None:
+        yield Place(hands, hands.place)
     elif not target.shares(path):
         yield Place(None, path)
     else:
-        async with helping(client, target, await _images(client, target), owner) as helper:
-            yield Place(None, path) if helper is None else await _beside(client, target, helper, path)
-
-
-async def _beside(client: Client, target: Target, helper: Hands, path: str) -> Place:
-    """Find the directory in the helper, which beyond the mounts sees no more than directories of its own."""
-    try:
-        place = Place(helper, await settle(client, helper, path))
-    except PartError as error:
-        if error.code is not Code.VOLUME_MISSING:
-            raise
-        return Place(None, path)
-    return place if target.shares(place.path) else Place(None, path)
+        async with helping(client, target, path, await _images(client, target), owner) as helper:
+            place = None if helper is None else helper.place
+            # beyond the mounts a helper sees no more than directories of its own
+            yield Place(helper, place) if place is not None and target.shares(place) else Place(None, path)
 
 
 async def _images(client: Client, target: Target) -> list[str]:
@@ -100,7 +93,7 @@ async def _by_tar(
 ) -> AsyncIterator[VolumeSink]:
     words = WriteWords(hands.target)
     # what is not removed may have ACLs, which only the long command takes away: the directory, and mounts below it
-    plain = plain and empty and hands.tar.kind is TarKind.GNU and not await has_acl(client, hands, path)
+    plain = plain and empty and hands.tar.kind is TarKind.GNU and not hands.has_acl
     if empty:
         plain = await empty_directory(client, hands, path) and plain
     extraction = hands.tar.extraction(path, plain=plain)

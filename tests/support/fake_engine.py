@@ -265,8 +265,8 @@ class FakeEngine:
     async def _run(self, one: _Exec, writer: asyncio.StreamWriter) -> None:
         command = one.command
         if any("tar --help" in word for word in command):
-            able = _ABLE if one.container.tar != "none" and "/proc/self/status" in command[-1] else b""
-            writer.write(frame(1, able + b"|\n" + _HELP.get(one.container.tar, "").encode()))
+            told = _HELP.get(one.container.tar, "").encode()
+            writer.write(frame(1, self._looked(one, told) if "/proc/self/status" in command[2] else b"|\n" + told))
             one.exit_code = 0
             return
         if '"$$"' in " ".join(command[:3]):
@@ -281,14 +281,18 @@ class FakeEngine:
             one.exit_code = 0
             writer.write(frame(1, f"{command[-1]}\n".encode()))
             return
-        if command[0] == "sh" and "pwd -P" in command[2]:
-            one.exit_code = 3
-            return
         if command[0] == "tar":
             await self._tar(one, command[command.index("-C") + 1], writer)
             return
         one.exit_code, output = one.container.commands.get(command[0], (0, b""))
         writer.write(frame(1, output))
+
+    @staticmethod
+    def _looked(one: _Exec, told: bytes) -> bytes:
+        """Answer a look for hands: where the directory is, what there is beside tar, tar's help, and a tar of it."""
+        path = one.command[-1]
+        place = f"{path}\n".encode() if path in one.container.volumes else b""
+        return b"\0".join((place, _ABLE if told else b"", told, b""))
 
     async def _extract(self, one: _Exec, path: str, writer: asyncio.StreamWriter) -> None:
         taking = self.taking
