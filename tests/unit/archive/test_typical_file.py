@@ -24,22 +24,23 @@ def resealed(raw: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "extended",
+    ("extended", "is_timed"),
     [
-        pytest.param(b"", id="none"),
-        pytest.param(pax(TIME), id="a time"),
-        pytest.param(pax({b"mtime": b"-1.5"}), id="a time before all"),
-        pytest.param(pax({**TIME, b"SCHILY.xattr.user.a": b"b"}), id="an attribute"),
-        pytest.param(pax({b"uid": b"3000000"}), id="an owner"),
+        pytest.param(b"", True, id="none"),
+        pytest.param(pax(TIME), True, id="a time"),
+        pytest.param(pax({b"mtime": b"-1.5"}), True, id="a time before all"),
+        pytest.param(pax({**TIME, b"SCHILY.xattr.user.a": b"b"}), False, id="an attribute"),
+        pytest.param(pax({b"uid": b"3000000"}), False, id="an owner"),
     ],
 )
-def test_a_typical_file_is_read(extended: bytes) -> None:
+def test_a_typical_file_is_read(extended: bytes, *, is_timed: bool) -> None:
     before = b"what comes before"
     file = typical_file(before + extended + FILE + b"data!", len(before))
 
     assert file is not None
     assert (file.own, file.data) == (len(before + extended), len(before + extended + FILE))
     assert (file.path, file.size, file.checksum) == (NAME, 5, int(FILE[148:154], 8))
+    assert file.is_timed is is_timed
 
 
 UNUSUAL = {
