@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks.volumes import Volume
 
-_GNU_PROGRAMS = ("tar", "sh", "sleep", "stat", "find", "du", "df", "rm", "kill")
-_BUSYBOX_LINKS = ("tar", "sh", "sleep", "stat", "find", "du", "df", "rm", "kill")
+_GNU_PROGRAMS = ("tar", "sh", "sleep", "stat", "find", "du", "df", "rm", "kill", "sync")
+_BUSYBOX_LINKS = ("tar", "sh", "sleep", "stat", "find", "du", "df", "rm", "kill", "sync")
 _FOREVER = "1000000"
 
 

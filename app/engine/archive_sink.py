@@ -9,6 +9,7 @@ import asyncio
 import http.client
 import json
 import posixpath
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 from app.archive.dialects import Dialect
@@ -24,13 +25,26 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class ArchiveSink:
-    """Hand one volume to the engine over a chunked request; writing follows the Protocol `VolumeSink`."""
+    """Hand one volume to the engine over a chunked request; writing follows the Protocol `VolumeSink`.
 
-    def __init__(self, client: Client, target: Target, path: str, room: Room, *, stall_seconds: float) -> None:
+    `flush` waits until the disk has it, and gives warnings; without one nobody in a container could.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        target: Target,
+        path: str,
+        room: Room,
+        *,
+        stall_seconds: float,
+        flush: Callable[[], Awaitable[tuple[str, ...]]] | None,
+    ) -> None:
         self._client = client
         self._target = target
         self._path = path
         self._room = room
+        self._flush = flush
         self._connection = Connection(client.endpoint, target.name, stall_seconds=stall_seconds)
         self._head = b""
         self._failure: PartError | None = None
@@ -95,7 +109,8 @@ class ArchiveSink:
         if self._failure is not None:
             raise self._failure
         await asyncio.to_thread(self._finish)
-        return WriteEnd(None, await self._set_facts())
+        warnings = await self._set_facts()
+        return WriteEnd(None, warnings if self._flush is None else (*warnings, *await self._flush()))
 
     def close(self) -> None:
         """Cut the connection; the engine then stops unpacking."""

@@ -1,4 +1,4 @@
-"""Working on a directory in a running container beside tar: what the container offers, and emptying the directory."""
+"""Working on a directory in a running container beside tar: what there is, emptying it, seeing it on the disk."""
 
 import re
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from app.engine.tar_words import readable
 from app.errors import Code, PartError
 
 _EMPTYING_SECONDS = 3600.0
+_FLUSHING_SECONDS = 3600.0
 # A service that goes on writing may put something into a directory while that is being removed.
 _ATTEMPTS = 3
 _WORDS_LIMIT = 1000
@@ -31,6 +32,13 @@ _LOOK = (
 _EMPTY = 'cd -P "$1" && find . ! -name . -prune -exec rm -rf -- {} + 2>&1'
 _LEFT = 'cd -P "$1" && find . ! -name . -print'
 _MOUNTS = 'while read -r line; do printf "%s\\n" "$line"; done </proc/self/mountinfo'
+_REFUSED, _NO_SYNC = 3, 127
+# GNU's `sync` says this where the disk refuses; the kernel tells busybox too, which does not listen. An old one knows
+# nothing but all disks.
+_SYNC = (
+    'said=$(sync -f "$1" 2>&1) && exit; '
+    f'case "$said" in *"error syncing"*) printf "%s\\n" "$said"; exit {_REFUSED};; esac; sync'
+)
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -76,6 +84,25 @@ async def empty_directory(client: Client, hands: Hands, path: str) -> bool:
     except PartError as error:
         message = f"{path} in {hands.target} could not be emptied: {error.message}"
         raise PartError(Code.VOLUME_NOT_EMPTIED, message) from error
+
+
+async def flush_directory(client: Client, hands: Hands, path: str) -> tuple[str, ...]:
+    """Wait until the disk has what was written to the directory; give a warning where the container cannot tell.
+
+    Raises PartError: VOLUME_INCOMPLETE where the disk refuses it, STREAM_CUT where the engine gives no answer.
+    """
+    command = ["sh", "-c", _SYNC, "sh", path]
+    try:
+        code, words = await ask(client, hands.container, command, seconds=_FLUSHING_SECONDS, has_shell=True)
+    except PartError as error:
+        message = f"Whether the disk has what was written to {path} in {hands.target} is not known: {error.message}"
+        raise PartError(Code.STREAM_CUT, message) from error
+    if code == _REFUSED:
+        message = f"The disk refuses what was written to {path} in {hands.target}: {readable(words)[:_WORDS_LIMIT]}"
+        raise PartError(Code.VOLUME_INCOMPLETE, message)
+    if code == _NO_SYNC:
+        return (f"{hands.container} has no 'sync': the disk may have what was written a moment later only",)
+    return ()
 
 
 async def _emptied(client: Client, hands: Hands, path: str) -> bool:

@@ -1,26 +1,38 @@
 """The good way to write: a volume as a tar in a container extracts it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from app.archive.dialects import Dialect
 from app.engine.base import Way, WriteEnd
 from app.engine.exec_stream import ExecProcess
-from app.engine.tar_command import Tar
+from app.engine.hands import Hands
 from app.engine.write_words import WriteWords
 from app.errors import Code, PartError
 
 
 class TarSink:
-    """Hand one volume to a running tar; writing follows the Protocol `VolumeSink`."""
+    """Hand one volume to a running tar; writing follows the Protocol `VolumeSink`.
+
+    `flush` waits until the disk has it, and gives warnings.
+    """
 
     def __init__(
-        self, process: ExecProcess, words: WriteWords, tar: Tar, *, container: str, way: Way, plain: bool = False
+        self,
+        process: ExecProcess,
+        words: WriteWords,
+        hands: Hands,
+        flush: Callable[[], Awaitable[tuple[str, ...]]],
+        *,
+        plain: bool,
     ) -> None:
         self._process = process
         self._words = words
-        self._tar = tar
-        self._container = container
-        self._way = way
+        self._tar = hands.tar
+        self._container = hands.target
+        self._way = Way.EXEC if hands.container == hands.target else Way.HELPER
+        self._flush = flush
         self._plain = plain
         self._failure: PartError | None = None
         self._cut = False
@@ -71,4 +83,4 @@ class TarSink:
         end = self._words.judge(await self._process.exit_code())
         if self._cut:
             raise PartError(Code.STREAM_CUT, f"tar in {self._container} ended well, but before everything was written")
-        return end
+        return replace(end, warnings=(*end.warnings, *await self._flush()))

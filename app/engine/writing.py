@@ -5,13 +5,14 @@ import json
 import posixpath
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from app.engine.archive_room import empty_by_replacing, look_at
 from app.engine.archive_sink import ArchiveSink
-from app.engine.base import VolumeSink, Way
+from app.engine.base import VolumeSink
 from app.engine.client import Client
 from app.engine.exec_stream import Command, ExecProcess, executing
-from app.engine.hands import Hands, empty_directory, look_for_hands
+from app.engine.hands import Hands, empty_directory, flush_directory, look_for_hands
 from app.engine.helper import helping
 from app.engine.tar_command import ENVIRONMENT, USER, TarKind
 from app.engine.tar_sink import TarSink
@@ -101,11 +102,10 @@ async def _by_tar(
     process = ExecProcess(
         client, hands.container, command, on_stderr=words.feed, stall_seconds=stall_seconds, called=hands.target
     )
-    way = Way.EXEC if hands.container == hands.target else Way.HELPER
     async with contextlib.AsyncExitStack() as undo:
         with _after_emptying(hands.target, emptied=empty):
             await undo.enter_async_context(executing(process))
-        yield TarSink(process, words, hands.tar, container=hands.target, way=way, plain=plain)
+        yield TarSink(process, words, hands, partial(flush_directory, client, hands, path), plain=plain)
 
 
 @contextlib.asynccontextmanager
@@ -120,7 +120,8 @@ async def _by_archive(
         await empty_directory(client, place.hands, place.path)
     elif empty:
         await empty_by_replacing(client, target, path, room)
-    sink = ArchiveSink(client, target, path, room, stall_seconds=stall_seconds)
+    flush = None if place.hands is None else partial(flush_directory, client, place.hands, place.path)
+    sink = ArchiveSink(client, target, path, room, stall_seconds=stall_seconds, flush=flush)
     try:
         with _after_emptying(target.name, emptied=empty):
             await sink.open(overlay=not empty)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.docker_engine import libraries_of
 
-TOOLS = ("tar", "sh", "ls", "rm", "kill", "du", "df", "find", "cat", "sleep", "stat")
+TOOLS = ("tar", "sh", "ls", "rm", "kill", "du", "df", "find", "cat", "sleep", "stat", "sync")
 Filter = Callable[[tarfile.TarInfo], tarfile.TarInfo | None]
 
 

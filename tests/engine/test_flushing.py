@@ -1,0 +1,88 @@
+"""A volume is written once the disk has it: a machine that loses its power then loses nothing of it."""
+
+import errno
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from app.errors import Code, PartError
+from tests.engine.lab import Lab
+from tests.engine.writing import packed, write_all
+
+pytestmark = pytest.mark.engine
+
+# linux/fiemap.h: the request is start, length, flags, extents mapped, room for extents, reserved; an extent is
+# 56 bytes, whose flags are at 40
+_FIEMAP = 0xC020660B
+_REQUEST = struct.Struct("=QQIIII")
+_EXTENT = 56
+_ROOM = 64
+_NO_PLACE_YET = 0x2 | 0x4
+
+
+def waits(path: Path) -> bool:
+    """Tell whether some of a file has no place on the disk yet; skip where the file system does not say that."""
+    request = bytearray(_REQUEST.pack(0, 2**64 - 1, 0, 0, _ROOM, 0) + bytes(_ROOM * _EXTENT))
+    with path.open("rb") as file:
+        try:
+            fcntl.ioctl(file, _FIEMAP, request)
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.ENOTTY}:
+                raise
+            pytest.skip("this file system does not say what it has still to write")
+    found = _REQUEST.unpack_from(request)[3]
+    flags = [struct.unpack_from("=I", request, _REQUEST.size + at * _EXTENT + 40)[0] for at in range(found)]
+    assert flags, "an empty file says nothing"
+    return any(flag & _NO_PLACE_YET for flag in flags)
+
+
+@pytest.mark.parametrize("kind", ["gnu", "busybox", "stopped"])
+async def test_what_was_written_has_its_place_on_the_disk(kind: str, lab: Lab, tmp_path: Path) -> None:
+    content = os.urandom(1 << 20)
+    (tmp_path / "just written").write_bytes(content)
+    if not waits(tmp_path / "just written"):
+        pytest.skip("this file system writes at once")
+    with lab.made(kind) as container:
+        written = await write_all(lab.engine, container.name, packed({"file": content}))
+        assert not waits(container.volume / "file")
+    assert written.end.warnings == ()
+
+
+SYNCS = {
+    "refuses": "echo \"sync: error syncing '/vol': Input/output error\" >&2; exit 1",
+    "is old": '[ $# -eq 0 ] && touch /tmp/all && exit; echo "sync: unrecognized option: f" >&2; exit 1',
+}
+
+
+def replaced(sync: str) -> str:
+    return f"rm /bin/sync; cat >/bin/sync <<'END'\n#!/bin/sh\n{sync}\nEND\nchmod 755 /bin/sync"
+
+
+async def test_a_disk_that_refuses_fails_the_volume(lab: Lab) -> None:
+    with lab.made("gnu") as container:
+        container.sh(replaced(SYNCS["refuses"]))
+        with pytest.raises(PartError, match=r"The disk refuses what was written to /vol in .* Input/output") as caught:
+            await write_all(lab.engine, container.name, packed({"file": b"content"}))
+    assert caught.value.code is Code.VOLUME_INCOMPLETE
+
+
+async def test_an_old_sync_flushes_all_disks(lab: Lab) -> None:
+    with lab.made("gnu") as container:
+        container.sh(replaced(SYNCS["is old"]))
+        written = await write_all(lab.engine, container.name, packed({"file": b"content"}))
+        assert container.sh("ls /tmp/all") == "/tmp/all\n"
+    assert written.end.warnings == ()
+
+
+async def test_a_container_without_sync_is_a_warning(lab: Lab) -> None:
+    with lab.made("gnu") as container:
+        container.sh("rm /bin/sync")
+        written = await write_all(lab.engine, container.name, packed({"file": b"content"}))
+        content = (container.volume / "file").read_bytes()
+    assert content == b"content"
+    assert written.end.warnings == (
+        f"{container.name} has no 'sync': the disk may have what was written a moment later only",
+    )
