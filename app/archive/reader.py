@@ -185,7 +185,7 @@ def tar_stream_ahead(file: BinaryIO, data_key: bytes | None) -> Generator[bytes,
     That is the slower of the two, and goes further ahead.
     """
     with (
-        closing(read_ahead(_content(file, data_key), depth=1)) as content,
+        closing(read_ahead(_content(file, data_key))) as content,
         closing(read_ahead(gunzip(content), depth=3)) as plain,
     ):
         yield from _whole_or_damaged(plain)
