@@ -245,7 +245,9 @@ MEANINGS: dict[Code, Meaning] = {
         500, "Old files are left in a volume", "Start the container and restore this service again."
     ),
     Code.VOLUME_INCOMPLETE: Meaning(
-        500, "Not everything was written to a volume", "The warnings name it; start the container and restore it again."
+        500,
+        "Not everything was written to a volume",
+        "The message or the warnings say why; mend that, and restore it again.",
     ),
     Code.PART_DAMAGED: Meaning(
         422, "This part was not saved whole", "Use another backup, or take what is there with 'damaged': 'accept'."

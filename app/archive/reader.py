@@ -182,7 +182,7 @@ def tar_stream_ahead(file: BinaryIO, data_key: bytes | None) -> Generator[bytes,
     """Give the same, sooner for whoever wants all of it; close it before the file is used again.
 
     The file is read (and decrypted) in a thread, and decompressed in another: what follows is ready when it is wanted.
-    That is the slower of the two, and goes further ahead.
+    Decompressing is the slower of the two, and goes further ahead.
     """
     with (
         closing(read_ahead(_content(file, data_key))) as content,

@@ -91,7 +91,7 @@ def _says_nothing_new(buffer: bytes, at: int, size: bytes) -> bool:
 
 
 def _sum(block: bytes) -> int:
-    """Add up the bytes of a block: Adler-32 does that modulo 65521 (RFC 1950), more than 512 ASCII bytes or any 256."""
+    """Add up the bytes of a block, by Adler-32: modulo 65521 (RFC 1950), more than 512 ASCII or 256 any bytes."""
     if block.isascii():
         return adler32(block, 0) & 0xFFFF
     return byte_sum(block[:_HALF]) + byte_sum(block[_HALF:])

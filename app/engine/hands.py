@@ -1,6 +1,7 @@
 """Working on a directory in a running container beside tar: what there is, emptying it, seeing it on the disk."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.engine.client import Client
@@ -32,12 +33,13 @@ _LOOK = (
 _EMPTY = 'cd -P "$1" && find . ! -name . -prune -exec rm -rf -- {} + 2>&1'
 _LEFT = 'cd -P "$1" && find . ! -name . -print'
 _MOUNTS = 'while read -r line; do printf "%s\\n" "$line"; done </proc/self/mountinfo'
-_REFUSED, _NO_SYNC = 3, 127
-# GNU's `sync` says this where the disk refuses; the kernel tells busybox too, which does not listen. An old one knows
-# nothing but all disks.
+_REFUSED = 3
+# GNU's `sync` says so where a disk refuses; busybox's does not ask. One that knows nothing but all disks, or may not
+# ask for a single one, is told to sync them all.
 _SYNC = (
-    'said=$(sync -f "$1" 2>&1) && exit; '
-    f'case "$said" in *"error syncing"*) printf "%s\\n" "$said"; exit {_REFUSED};; esac; sync'
+    'said=$(sync -f "$@" 2>&1) && exit; case "$said" in'
+    ' *"Input/output error"*|*"No space left"*|*"quota exceeded"*) printf "%s\\n" "$said";'
+    f" exit {_REFUSED};; esac; sync"
 )
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -47,7 +49,7 @@ class Hands:
     """Name a running container, the target or a helper beside it, that can empty a directory and extract a tar.
 
     `place` is the path of the directory without links, None where there is none. `has_acl` says that GNU tar knows of
-    an ACL of the directory, its own or for what is made in it.
+    an ACL of the directory, its own or for what is made in it, or that it cannot be told.
     """
 
     container: str
@@ -86,22 +88,22 @@ async def empty_directory(client: Client, hands: Hands, path: str) -> bool:
         raise PartError(Code.VOLUME_NOT_EMPTIED, message) from error
 
 
-async def flush_directory(client: Client, hands: Hands, path: str) -> tuple[str, ...]:
-    """Wait until the disk has what was written to the directory; give a warning where the container cannot tell.
+async def flush_directories(client: Client, hands: Hands, paths: Sequence[str]) -> tuple[str, ...]:
+    """Wait until the disks have what was written to the directories; give a warning where that is not known.
 
-    Raises PartError: VOLUME_INCOMPLETE where the disk refuses it, STREAM_CUT where the engine gives no answer.
+    Raises PartError: VOLUME_INCOMPLETE where a disk refuses it, STREAM_CUT where the engine gives no answer.
     """
-    command = ["sh", "-c", _SYNC, "sh", path]
+    command = ["sh", "-c", _SYNC, "sh", *paths]
     try:
         code, words = await ask(client, hands.container, command, seconds=_FLUSHING_SECONDS, has_shell=True)
     except PartError as error:
-        message = f"Whether the disk has what was written to {path} in {hands.target} is not known: {error.message}"
+        message = f"Whether the disk has what was written to {paths[0]} in {hands.target} is not known: {error.message}"
         raise PartError(Code.STREAM_CUT, message) from error
     if code == _REFUSED:
-        message = f"The disk refuses what was written to {path} in {hands.target}: {readable(words)[:_WORDS_LIMIT]}"
-        raise PartError(Code.VOLUME_INCOMPLETE, message)
-    if code == _NO_SYNC:
-        return (f"{hands.container} has no 'sync': the disk may have what was written a moment later only",)
+        said = readable(words.strip())[:_WORDS_LIMIT]
+        raise PartError(Code.VOLUME_INCOMPLETE, f"The disk refuses what was written to {hands.target}: {said}")
+    if code:
+        return (f"whether the disk has what was written is not known: 'sync' in {hands.container} ended with {code}",)
     return ()
 
 

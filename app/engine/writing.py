@@ -3,7 +3,7 @@
 import contextlib
 import json
 import posixpath
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,7 @@ from app.engine.archive_sink import ArchiveSink
 from app.engine.base import VolumeSink
 from app.engine.client import Client
 from app.engine.exec_stream import Command, ExecProcess, executing
-from app.engine.hands import Hands, empty_directory, flush_directory, look_for_hands
+from app.engine.hands import Hands, empty_directory, flush_directories, look_for_hands
 from app.engine.helper import helping
 from app.engine.tar_command import ENVIRONMENT, USER, TarKind
 from app.engine.tar_sink import TarSink
@@ -48,8 +48,8 @@ async def writing(
         if hands is None or client.endpoint.tls is not None or not (empty or hands.tar.kind is TarKind.GNU):
             way = _by_archive(client, target, path, place, empty=empty, stall_seconds=stall_seconds)
         else:
-            plain = plain and not target.mounts_below(place.path)
-            way = _by_tar(client, hands, place.path, empty=empty, plain=plain, stall_seconds=stall_seconds)
+            mounts = target.mounts_below(place.path)
+            way = _by_tar(client, hands, place.path, mounts, empty=empty, plain=plain, stall_seconds=stall_seconds)
         yield await undo.enter_async_context(way)
 
 
@@ -68,9 +68,9 @@ def _after_emptying(container: str, *, emptied: bool) -> Iterator[None]:
 @contextlib.asynccontextmanager
 async def _placed(client: Client, target: Target, path: str, owner: str) -> AsyncIterator[Place]:
     hands = await look_for_hands(client, target.name, path, target=target.name) if target.runs else None
-    if hands is not None and hands.place is None:
-        raise PartError(Code.VOLUME_MISSING, f"There is no directory {path} in {target.name}")
-    if hands is not None and hands.place is not None:
+    if hands is not None:
+        if hands.place is None:
+            raise PartError(Code.VOLUME_MISSING, f"There is no directory {path} in {target.name}")
         yield Place(hands, hands.place)
     elif not target.shares(path):
         yield Place(None, path)
@@ -90,11 +90,11 @@ async def _images(client: Client, target: Target) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def _by_tar(
-    client: Client, hands: Hands, path: str, *, empty: bool, plain: bool, stall_seconds: float
+    client: Client, hands: Hands, path: str, mounts: Sequence[str], *, empty: bool, plain: bool, stall_seconds: float
 ) -> AsyncIterator[VolumeSink]:
     words = WriteWords(hands.target)
     # what is not removed may have ACLs, which only the long command takes away: the directory, and mounts below it
-    plain = plain and empty and hands.tar.kind is TarKind.GNU and not hands.has_acl
+    plain = plain and not mounts and empty and hands.tar.kind is TarKind.GNU and not hands.has_acl
     if empty:
         plain = await empty_directory(client, hands, path) and plain
     extraction = hands.tar.extraction(path, plain=plain)
@@ -105,7 +105,7 @@ async def _by_tar(
     async with contextlib.AsyncExitStack() as undo:
         with _after_emptying(hands.target, emptied=empty):
             await undo.enter_async_context(executing(process))
-        yield TarSink(process, words, hands, partial(flush_directory, client, hands, path), plain=plain)
+        yield TarSink(process, words, hands, partial(flush_directories, client, hands, [path, *mounts]), plain=plain)
 
 
 @contextlib.asynccontextmanager
@@ -120,7 +120,8 @@ async def _by_archive(
         await empty_directory(client, place.hands, place.path)
     elif empty:
         await empty_by_replacing(client, target, path, room)
-    flush = None if place.hands is None else partial(flush_directory, client, place.hands, place.path)
+    written = [place.path, *target.mounts_below(place.path)]
+    flush = None if place.hands is None else partial(flush_directories, client, place.hands, written)
     sink = ArchiveSink(client, target, path, room, stall_seconds=stall_seconds, flush=flush)
     try:
         with _after_emptying(target.name, emptied=empty):

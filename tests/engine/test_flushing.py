@@ -53,6 +53,8 @@ async def test_what_was_written_has_its_place_on_the_disk(kind: str, lab: Lab, t
 
 SYNCS = {
     "refuses": "echo \"sync: error syncing '/vol': Input/output error\" >&2; exit 1",
+    "may not": '[ $# -eq 0 ] && touch /tmp/all && exit; echo "sync: Operation not permitted" >&2; exit 1',
+    "is killed": "kill -9 $$",
     "is old": '[ $# -eq 0 ] && touch /tmp/all && exit; echo "sync: unrecognized option: f" >&2; exit 1',
 }
 
@@ -64,17 +66,34 @@ def replaced(sync: str) -> str:
 async def test_a_disk_that_refuses_fails_the_volume(lab: Lab) -> None:
     with lab.made("gnu") as container:
         container.sh(replaced(SYNCS["refuses"]))
-        with pytest.raises(PartError, match=r"The disk refuses what was written to /vol in .* Input/output") as caught:
+        with pytest.raises(PartError, match=r"The disk refuses what was written to .*: Input/output error$") as caught:
             await write_all(lab.engine, container.name, packed({"file": b"content"}))
     assert caught.value.code is Code.VOLUME_INCOMPLETE
 
 
-async def test_an_old_sync_flushes_all_disks(lab: Lab) -> None:
+@pytest.mark.parametrize("sync", ["is old", "may not"])
+async def test_a_sync_that_cannot_do_one_disk_flushes_all(sync: str, lab: Lab) -> None:
     with lab.made("gnu") as container:
-        container.sh(replaced(SYNCS["is old"]))
+        container.sh(replaced(SYNCS[sync]))
         written = await write_all(lab.engine, container.name, packed({"file": b"content"}))
         assert container.sh("ls /tmp/all") == "/tmp/all\n"
     assert written.end.warnings == ()
+
+
+async def test_mounts_below_the_volume_are_flushed_too(lab: Lab) -> None:
+    with lab.made("gnu", ["--tmpfs=/vol/inner"]) as container:
+        container.sh(replaced('echo "$@" >/tmp/asked'))
+        await write_all(lab.engine, container.name, packed({"inner": None, "inner/file": b"content"}))
+        assert container.sh("cat /tmp/asked") == "-f /vol /vol/inner\n"
+
+
+async def test_a_sync_that_is_killed_is_a_warning(lab: Lab) -> None:
+    with lab.made("gnu") as container:
+        container.sh(replaced(SYNCS["is killed"]))
+        written = await write_all(lab.engine, container.name, packed({"file": b"content"}))
+    assert written.end.warnings == (
+        f"whether the disk has what was written is not known: 'sync' in {container.name} ended with 137",
+    )
 
 
 async def test_a_container_without_sync_is_a_warning(lab: Lab) -> None:
@@ -84,5 +103,5 @@ async def test_a_container_without_sync_is_a_warning(lab: Lab) -> None:
         content = (container.volume / "file").read_bytes()
     assert content == b"content"
     assert written.end.warnings == (
-        f"{container.name} has no 'sync': the disk may have what was written a moment later only",
+        f"whether the disk has what was written is not known: 'sync' in {container.name} ended with 127",
     )
