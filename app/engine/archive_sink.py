@@ -9,7 +9,6 @@ import asyncio
 import http.client
 import json
 import posixpath
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 from app.archive.dialects import Dialect
@@ -17,6 +16,7 @@ from app.engine.archive_room import Room, first_member, set_facts
 from app.engine.base import Way, WriteEnd
 from app.engine.client import Client
 from app.engine.connection import Connection
+from app.engine.hands import Flush
 from app.engine.target import Target
 from app.errors import Code, PartError
 
@@ -27,7 +27,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 class ArchiveSink:
     """Hand one volume to the engine over a chunked request; writing follows the Protocol `VolumeSink`.
 
-    `flush` waits until the disk has it, and gives warnings; without one nobody in a container could.
+    Without a `flush` nobody in a container can see to it that the disk has everything.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ArchiveSink:
         room: Room,
         *,
         stall_seconds: float,
-        flush: Callable[[], Awaitable[tuple[str, ...]]] | None,
+        flush: Flush | None,
     ) -> None:
         self._client = client
         self._target = target

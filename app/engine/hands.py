@@ -1,7 +1,7 @@
 """Working on a directory in a running container beside tar: what there is, emptying it, seeing it on the disk."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from app.engine.client import Client
@@ -42,6 +42,9 @@ _SYNC = (
     f" exit {_REFUSED};; esac; sync"
 )
 _OCTAL = re.compile(r"\\([0-7]{3})")
+
+# waits until the disks have what was written, and gives warnings
+Flush = Callable[[], Awaitable[tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,20 @@
 """The good way to write: a volume as a tar in a container extracts it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from app.archive.dialects import Dialect
 from app.engine.base import Way, WriteEnd
 from app.engine.exec_stream import ExecProcess
-from app.engine.hands import Hands
+from app.engine.hands import Flush, Hands
 from app.engine.write_words import WriteWords
 from app.errors import Code, PartError
 
 
 class TarSink:
-    """Hand one volume to a running tar; writing follows the Protocol `VolumeSink`.
+    """Hand one volume to a running tar; writing follows the Protocol `VolumeSink`."""
 
-    `flush` waits until the disk has it, and gives warnings.
-    """
-
-    def __init__(
-        self,
-        process: ExecProcess,
-        words: WriteWords,
-        hands: Hands,
-        flush: Callable[[], Awaitable[tuple[str, ...]]],
-        *,
-        plain: bool,
-    ) -> None:
+    def __init__(self, process: ExecProcess, words: WriteWords, hands: Hands, flush: Flush, *, plain: bool) -> None:
         self._process = process
         self._words = words
         self._tar = hands.tar

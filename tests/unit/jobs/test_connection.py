@@ -205,3 +205,4 @@ async def test_a_loop_of_commands_ends_when_it_is_cancelled(redis_url: str) -> N
             asking.cancel()
             async with asyncio.timeout(30):
                 await asyncio.wait({asking})
+            assert asking.cancelled()
