@@ -9,6 +9,8 @@ MAX_CELL_NAME = 2048
 MAX_PART = 255
 MAX_FOLDERS = 100
 _KINDS = 3
+# 4 MiB, enough for 390 000 names: growing takes as long as taking them
+_ROOM = 1 << 19
 _KEY_BITS = 0xFFFF_FFFF_FFFF_FFFC
 
 
@@ -30,7 +32,7 @@ class Names:
     def __init__(self) -> None:
         self.count = 0
         self._salt = os.urandom(16)
-        self._table = array("Q", (0,)) * 1024
+        self._table = array("Q", (0,)) * _ROOM
         self._mask = len(self._table) - 1
 
     def kind_of(self, name: bytes) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
-from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from isal import isal_zlib
 
 from app.archive.storage import write_all, writing
@@ -35,7 +35,7 @@ class SumsSpool:
         self._pending = 0
         self._file: FileIO | None = None
         self._lengths: list[int] = []
-        self._key = Fernet(Fernet.generate_key())
+        self._key = AESGCM(AESGCM.generate_key(256))
 
     def add(self, entry: bytes) -> None:
         """Append one line."""
@@ -49,8 +49,8 @@ class SumsSpool:
         """Give everything back from the beginning, in pieces of about 1 MiB that end with a line."""
         if self._file is not None:
             self._file.seek(0)
-            for length in self._lengths:
-                yield isal_zlib.decompress(self._key.decrypt(self._file.read(length)))
+            for number, length in enumerate(self._lengths):
+                yield isal_zlib.decompress(self._key.decrypt(_nonce(number), self._file.read(length), None))
         yield b"".join(self._lines)
 
     def close(self) -> None:
@@ -59,11 +59,17 @@ class SumsSpool:
             self._file.close()
 
     def _spill(self) -> None:
-        token = self._key.encrypt(isal_zlib.compress(b"".join(self._lines), 1))
+        packed = isal_zlib.compress(b"".join(self._lines), 1)
+        hidden = self._key.encrypt(_nonce(len(self._lengths)), packed, None)
         with writing():
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115 - see close()
-        write_all(self._file, token)
-        self._lengths.append(len(token))
+        write_all(self._file, hidden)
+        self._lengths.append(len(hidden))
         self._lines.clear()
         self._pending = 0
+
+
+def _nonce(number: int) -> bytes:
+    """Give each piece a number of its own, as the key is used by one object only (NIST SP 800-38D, 8.2.1)."""
+    return number.to_bytes(12, "big")

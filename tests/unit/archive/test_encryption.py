@@ -7,10 +7,8 @@ from io import BytesIO
 
 import pytest
 from cryptography.fernet import Fernet
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from app.archive.encryption import EncryptingSink, FernetEncoder, decrypt
+from app.archive.encryption import EncryptingSink, decrypt
 from app.archive.envelope import Envelope, read_envelope
 from app.errors import ArchiveError, Code
 from tests.unit.archive.archives import small_lock
@@ -62,23 +60,6 @@ def test_stock_fernet_opens_every_token() -> None:
 
 def test_tokens_of_stock_fernet_are_read() -> None:
     assert decrypted(HEAD + token(b"a" * CHUNK, 0, 0) + token(b"b", 1, 1)) == b"a" * CHUNK + b"b"
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.binary(max_size=300), st.integers(0, 40))
-def test_the_encoder_makes_tokens_of_any_length(content: bytes, spare: int) -> None:
-    key = Fernet.generate_key()
-    encoder = FernetEncoder(key, len(content) + spare)
-    for plain in (content, content[: len(content) // 2]):
-        made = encoder.encode(memoryview(plain))
-        assert made.endswith(b"\n")
-        assert Fernet(key).decrypt(made[:-1], ttl=60) == plain
-
-
-def test_no_two_tokens_are_alike() -> None:
-    encoder = FernetEncoder(LOCK.data_key, 100)
-
-    assert len({encoder.encode(memoryview(b"same")) for _ in range(50)}) == 50
 
 
 @pytest.mark.parametrize(
@@ -170,6 +151,8 @@ def test_a_bit_flipped_anywhere_in_a_token_is_noticed() -> None:
 
 
 def same_token(one: bytes | bytearray, other: bytes) -> bool:
+    if b"+" in one or b"/" in one:  # not of Fernet's alphabet, which Python's own decoder passes over
+        return False
     try:
         return base64.urlsafe_b64decode(one) == base64.urlsafe_b64decode(other)
     except ValueError:
