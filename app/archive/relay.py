@@ -221,24 +221,24 @@ class TarRelay:
         self._hash = None
 
     def _typical(self, at: int) -> int | None:
-        """Relay a typical member the short way; None where this one has to go the long one."""
+        """Relay what goes the short way; give the offset behind it, None where this member has to go the long one."""
         if self._zero_blocks or self._resume_after is not None or self._excluder:
             return None
-        typical = relay_typical(self._before, self._view, at, self._prefix)
-        if typical is None:
+        done = relay_typical(self._before, self._view, at, self._prefix, self._refusals.has_file)
+        if done.after == at:
             return None
-        self._name, self._path = typical.name, typical.path
+        self._name, self._path = done.name, done.path
         self._dropping = False
-        if self._refusals.has_file(typical.path):
-            self._emit(at)
-            self._start = typical.after
-            return typical.after
-        self._sums.add(line(typical.digest, typical.path))
-        self.files += 1
-        self.bytes += typical.size
-        self._meter.files += 1
-        self._meter.bytes += typical.size
-        return typical.after
+        if done.files:
+            self._sums.add(b"".join(done.lines))
+            self.files += done.files
+            self.bytes += done.bytes
+            self._meter.files += done.files
+            self._meter.bytes += done.bytes
+        if done.refused is not None:
+            self._emit(done.refused)
+            self._start = done.after
+        return done.after
 
     def _member(self, start: int, end: int) -> int | None:
         """Relay the member that begins here, as far as it is in the buffer; None where its headers are not whole."""

@@ -6,6 +6,7 @@ unusual, or wrong, is left to the long way, which decodes it and says what is wr
 
 import re
 from functools import lru_cache
+from hashlib import sha256
 from struct import Struct
 from typing import NamedTuple
 from zlib import adler32
@@ -22,6 +23,9 @@ _HALF = BLOCK // 2
 _ONLY_TIME = re.compile(rb"([1-9][0-9]?) mtime=-?[0-9]{1,19}(?:\.[0-9]+)?\n")
 _SEAL = re.compile(rb"[0-7]{6}\0 ")
 _SLASH, _SPACE = b"/ "
+# hashlib lets go of the interpreter for more than this; for small files it then waits longer for it than it hashes
+_HELD = 2047
+_SMALL = 16 << 10
 # the size field of an extended header that holds one record of so many bytes, by the record's own length
 _LENGTHS = {b"%d" % length: b"%011o\0" % length for length in range(100)}
 
@@ -69,6 +73,17 @@ def typical_file(buffer: bytes, at: int) -> TypicalFile | None:
     if _sum(buffer[at:data]) != total or not path or path[-1] == _SLASH:
         return None
     return TypicalFile(at, data, int(size[:-1], 8), path, checksum, is_timed)
+
+
+def digest(contents: memoryview) -> str:
+    """Give the SHA-256 of a file's contents, in hexadecimal."""
+    size = len(contents)
+    if size <= _HELD or size > _SMALL:
+        return sha256(contents).hexdigest()
+    hasher = sha256(contents[:_HELD])
+    for at in range(_HELD, size, _HELD):
+        hasher.update(contents[at : at + _HELD])
+    return hasher.hexdigest()
 
 
 def _says_a_time(buffer: bytes, at: int, size: bytes) -> bool:

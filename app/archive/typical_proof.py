@@ -1,15 +1,11 @@
 """The short way to prove a volume's typical files: name, size and digest of each that lies whole in the buffer."""
 
-from hashlib import sha256
 from typing import NamedTuple
 
 from app.archive.guard import Guard
 from app.archive.sums import SumsSpool, line
-from app.archive.typical_file import typical_file
+from app.archive.typical_file import digest, typical_file
 
-# hashlib lets go of the interpreter for more than this; for small files it then waits longer for it than it hashes
-_HELD = 2047
-_SMALL = 16 << 10
 _ATTRIBUTES = b"SCHILY."
 
 
@@ -41,7 +37,7 @@ def prove_typical(buffer: bytes, at: int, guard: Guard, sums: SumsSpool) -> Prov
         after = data_end + (-file.size % 512)
         if after > end or not guard.look_at_neighbour(file.path, file.size):
             break
-        lines.append(line(_digest(view[file.data : data_end]), file.path))
+        lines.append(line(digest(view[file.data : data_end]), file.path))
         files += 1
         size += file.size
         plain = plain and (file.is_timed or buffer.find(_ATTRIBUTES, at, file.own) < 0)
@@ -49,13 +45,3 @@ def prove_typical(buffer: bytes, at: int, guard: Guard, sums: SumsSpool) -> Prov
     if lines:
         sums.add(b"".join(lines))
     return Proven(at, last, files, size, plain)
-
-
-def _digest(contents: memoryview) -> str:
-    size = len(contents)
-    if size <= _HELD or size > _SMALL:
-        return sha256(contents).hexdigest()
-    digest = sha256(contents[:_HELD])
-    for at in range(_HELD, size, _HELD):
-        digest.update(contents[at : at + _HELD])
-    return digest.hexdigest()
