@@ -49,9 +49,9 @@ def relay_typical(
         path = prefix + name[2:]
         data_end = data + file.size
         after = data_end + (-file.size % BLOCK)
-        if after > end or len(path) > NAME_FIELD or buffer[own + 345] or not _is_plain(name):
+        if after > end or len(path) > NAME_FIELD or not _is_plain(name):
             break
-        if buffer[own : own + NAME_FIELD].rstrip(b"\0") != name:
+        if buffer[own : own + NAME_FIELD].rstrip(b"\0") != name:  # it is in two fields, or there is more behind it
             break
         done.after, done.name, done.path = after, name, path
         if is_refused(path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.archive.headers import END_OF_ARCHIVE
 from tests.support.tars import (
     BUSYBOX,
     PLAIN_EXTRACT_FLAGS,
@@ -17,7 +18,7 @@ from tests.support.tars import (
 )
 from tests.support.trees import describe, differences
 from tests.unit.archive.conftest import Built
-from tests.unit.archive.support import PREFIX, Relayed, members, relay
+from tests.unit.archive.support import PREFIX, Relayed, block, members, relay
 
 NO_XATTRS = ("xattrs",)
 OLD_NUMBERS = ("xattrs", "map", "mtime")
@@ -127,6 +128,24 @@ def test_owners_count_by_number_only(plain: Built) -> None:
     assert b"daemon" not in result.tar
     assert b"nogroup" not in result.tar
     assert {(member.uid, member.gid) for member in members(result.tar)} == {(1234, 4321)}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"name": b"./mail\0and what stood there before"}, id="leftovers behind the name"),
+        pytest.param({"name": b"mail", "prefix": b"./cur"}, id="a name in two fields"),
+    ],
+)
+def test_a_file_with_an_unusual_name_field_is_renamed_as_any_other(fields: dict[str, bytes]) -> None:
+    strange = block(**fields)
+    result = relay(strange + END_OF_ARCHIVE)
+
+    (before,), (after,) = members(strange + END_OF_ARCHIVE), members(result.tar)
+    assert after.name == PREFIX.encode() + before.name.removeprefix(b"./")
+    assert (result.whole, result.files) == (True, 1)
+    (listed,) = listing(result.tar)
+    assert listed.endswith(after.name)
 
 
 def test_an_empty_volume_is_whole(tmp_path: Path) -> None:
