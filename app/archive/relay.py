@@ -156,8 +156,9 @@ class TarRelay:
 
     def _process(self, view: memoryview, end: int) -> int:
         """Relay what is whole in the buffer; give the offset where unfinished headers begin."""
-        self._view, self._before, self._pieces, self._start = view, bytes(view[:end]), [], 0
+        self._view, self._pieces, self._start = view, [], 0
         at = self._consume(view, 0, end)
+        self._before = bytes(view[:end]) if at < end else b""
         try:
             while at < end:
                 after = self._typical(at) or self._member(at, end)
