@@ -25,10 +25,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class ArchiveSink:
-    """Hand one volume to the engine over a chunked request; writing follows the Protocol `VolumeSink`.
-
-    Without a `flush` nobody in a container can see to it that the disk has everything.
-    """
+    """Hand one volume to the engine over a chunked request; writing follows the Protocol `VolumeSink`."""
 
     def __init__(
         self,
@@ -38,7 +35,7 @@ class ArchiveSink:
         room: Room,
         *,
         stall_seconds: float,
-        flush: Flush | None,
+        flush: Flush,
     ) -> None:
         self._client = client
         self._target = target
@@ -109,8 +106,7 @@ class ArchiveSink:
         if self._failure is not None:
             raise self._failure
         await asyncio.to_thread(self._finish)
-        warnings = await self._set_facts()
-        return WriteEnd(None, warnings if self._flush is None else (*warnings, *await self._flush()))
+        return WriteEnd(None, (*await self._set_facts(), *await self._flush()))
 
     def close(self) -> None:
         """Cut the connection; the engine then stops unpacking."""

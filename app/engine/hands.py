@@ -41,6 +41,7 @@ _SYNC = (
     ' *"Input/output error"*|*"No space left"*|*"quota exceeded"*) printf "%s\\n" "$said";'
     f" exit {_REFUSED};; esac; sync"
 )
+_NOT_KNOWN = "whether the disk has what was written is not known"
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 # waits until the disks have what was written, and gives warnings
@@ -91,22 +92,29 @@ async def empty_directory(client: Client, hands: Hands, path: str) -> bool:
         raise PartError(Code.VOLUME_NOT_EMPTIED, message) from error
 
 
+async def cannot_flush() -> tuple[str, ...]:
+    """Give the warning of a volume that nothing can flush."""
+    return (f"{_NOT_KNOWN}: no running container with a shell and tar sees it",)
+
+
 async def flush_directories(client: Client, hands: Hands, paths: Sequence[str]) -> tuple[str, ...]:
     """Wait until the disks have what was written to the directories; give a warning where that is not known.
 
-    Raises PartError: VOLUME_INCOMPLETE where a disk refuses it, STREAM_CUT where the engine gives no answer.
+    Raises PartError: VOLUME_INCOMPLETE where a disk refuses it, STREAM_CUT where the engine is gone.
     """
     command = ["sh", "-c", _SYNC, "sh", *paths]
     try:
         code, words = await ask(client, hands.container, command, seconds=_FLUSHING_SECONDS, has_shell=True)
     except PartError as error:
+        if error.code is Code.ENGINE_ERROR:  # it may wait for another disk, which hangs
+            return (f"{_NOT_KNOWN}: {error.message}",)
         message = f"Whether the disk has what was written to {paths[0]} in {hands.target} is not known: {error.message}"
         raise PartError(Code.STREAM_CUT, message) from error
     if code == _REFUSED:
         said = readable(words.strip())[:_WORDS_LIMIT]
         raise PartError(Code.VOLUME_INCOMPLETE, f"The disk refuses what was written to {hands.target}: {said}")
     if code:
-        return (f"whether the disk has what was written is not known: 'sync' in {hands.container} ended with {code}",)
+        return (f"{_NOT_KNOWN}: 'sync' in {hands.container} ended with {code}",)
     return ()
 
 

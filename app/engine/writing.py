@@ -12,7 +12,7 @@ from app.engine.archive_sink import ArchiveSink
 from app.engine.base import VolumeSink
 from app.engine.client import Client
 from app.engine.exec_stream import Command, ExecProcess, executing
-from app.engine.hands import Hands, empty_directory, flush_directories, look_for_hands
+from app.engine.hands import Hands, cannot_flush, empty_directory, flush_directories, look_for_hands
 from app.engine.helper import helping
 from app.engine.tar_command import ENVIRONMENT, USER, TarKind
 from app.engine.tar_sink import TarSink
@@ -121,7 +121,7 @@ async def _by_archive(
     elif empty:
         await empty_by_replacing(client, target, path, room)
     written = [place.path, *target.mounts_below(place.path)]
-    flush = None if place.hands is None else partial(flush_directories, client, place.hands, written)
+    flush = cannot_flush if place.hands is None else partial(flush_directories, client, place.hands, written)
     sink = ArchiveSink(client, target, path, room, stall_seconds=stall_seconds, flush=flush)
     try:
         with _after_emptying(target.name, emptied=empty):

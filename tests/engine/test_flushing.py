@@ -10,7 +10,8 @@ import pytest
 
 from app.errors import Code, PartError
 from tests.engine.lab import Lab
-from tests.engine.writing import packed, write_all
+from tests.engine.writing import NOT_FLUSHED, packed, write_all
+from tests.support.docker_engine import docker
 
 pytestmark = pytest.mark.engine
 
@@ -94,6 +95,24 @@ async def test_a_sync_that_is_killed_is_a_warning(lab: Lab) -> None:
     assert written.end.warnings == (
         f"whether the disk has what was written is not known: 'sync' in {container.name} ended with 137",
     )
+
+
+async def test_a_sync_that_hangs_is_a_warning(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.engine.hands._FLUSHING_SECONDS", 0.5)
+    with lab.made("gnu") as container:
+        container.sh(replaced("exec sleep 98765"))
+        written = await write_all(lab.engine, container.name, packed({"file": b"content"}))
+        processes = docker("top", container.name)
+    assert written.end.warnings == (
+        f"whether the disk has what was written is not known: {container.name} did not answer 'sh' within 0.5 seconds",
+    )
+    assert b"98765" not in processes, "it was ended"
+
+
+async def test_a_volume_that_only_the_endpoint_sees_is_a_warning(lab: Lab) -> None:
+    with lab.made("bare") as container:
+        written = await write_all(lab.engine, container.name, packed({"file": b"content"}))
+    assert written.end.warnings == (NOT_FLUSHED,)
 
 
 async def test_a_container_without_sync_is_a_warning(lab: Lab) -> None:

@@ -10,7 +10,7 @@ from app.engine.base import Way, WriteEnd
 from app.engine.docker import DockerEngine
 from app.engine.write_words import WriteWords
 from app.errors import Code, PartError
-from tests.engine.writing import packed, pour, write_all
+from tests.engine.writing import NOT_FLUSHED, packed, pour, write_all
 from tests.support.fake_engine import FakeEngine, Fault, Taking
 from tests.unit.engine.test_faults import engine_of
 
@@ -58,7 +58,7 @@ async def failed(engine: DockerEngine, data: bytes = DATA, *, empty: bool = True
 async def test_every_byte_arrives_in_order(fake: FakeEngine, engine: DockerEngine, state: str, piece: int) -> None:
     written = await write_all(engine, "cell-a", DATA, piece=piece)
     assert written.way is WAYS[state]
-    assert written.end == WriteEnd(None if state == "bare" else 0)
+    assert written.end == (WriteEnd(None, (NOT_FLUSHED,)) if state == "bare" else WriteEnd(0))
     assert fake.containers["cell-a"].written == {"/vol": DATA}
     assert fake.containers["cell-a"].emptied == ([] if state == "bare" else ["/vol"])
     assert sorted(fake.containers) == (["cell-a", "cell-b"] if state == "bare" else ["cell-a"])
