@@ -1,6 +1,7 @@
 """What is measured of restores: what one would run instead, and ours, each into the volume after it was emptied."""
 
 import os
+import secrets
 import shutil
 import time
 
@@ -58,6 +59,19 @@ def _restore(scene: Scene) -> Sample:
     return _ours(scene, "none")
 
 
+def _restore_encrypted(scene: Scene) -> Sample:
+    passphrase = secrets.token_urlsafe()
+    service = service_id(scene.container, scene.volume)
+    archive = scene.service.archive(service, passphrase=passphrase)
+    try:
+        _empty(scene)
+        sample = watched(scene, lambda: scene.service.restore(archive, service, safety="none", passphrase=passphrase))
+    finally:
+        archive.unlink()
+    _check(scene)
+    return sample
+
+
 def _restore_with_safety(scene: Scene) -> Sample:
     _empty(scene)
     return _ours(scene, "full")
@@ -78,6 +92,7 @@ RESTORE_STEPS = (
     ),
     Step("restic-restore", "`restic restore` of the same files to disk", _restic, ("restic",)),
     Step("restore", "cell-backup, nothing saved first", _restore, ours=True),
+    Step("restore-encrypted", "cell-backup, the archive encrypted, nothing saved first", _restore_encrypted, ours=True),
     Step("restore-safety", "cell-backup, what is there (nothing) saved first", _restore_with_safety, ours=True),
     Step("restore-full", "cell-backup, the volume full, and saved first", _restore_over_a_full_volume, ours=True),
 )

@@ -48,22 +48,20 @@ class Service:
 
     def back_up(self, service_id: str, *, passphrase: str | None) -> Run:
         """Back up the cell with this service's volume, wait for the end, check it, and delete the archive."""
-        wanted: dict[str, Any] = {"services": [service_id]}
-        if passphrase is not None:
-            wanted["passphrase"] = passphrase
-        job, run = self._job("/api/config/backup", wanted)
+        job, run = self._job("/api/config/backup", {"services": [service_id], **_lock(passphrase)})
         self.delete(job["backup_id"])
         return Run(run.seconds, run.job_seconds, job["result"]["bytes"], job["result"]["size"])
 
-    def archive(self, service_id: str) -> Path:
-        """Make a plain archive of this service's volume alone, and keep it."""
-        job, _ = self._job("/api/config/backup", {"services": [service_id], "components": []})
+    def archive(self, service_id: str, *, passphrase: str | None = None) -> Path:
+        """Make an archive of this service's volume alone, and keep it."""
+        wanted = {"services": [service_id], "components": [], **_lock(passphrase)}
+        job, _ = self._job("/api/config/backup", wanted)
         return self.archives / str(job["result"]["file_name"])
 
-    def restore(self, archive: Path, service_id: str, *, safety: str) -> Run:
+    def restore(self, archive: Path, service_id: str, *, safety: str, passphrase: str | None = None) -> Run:
         """Restore this service's volume, wait for the end, and delete what was saved before."""
-        wanted = {"services": [service_id], "components": [], "safety": safety}
-        job, run = self._job(f"/api/config/restore/{archive.name.removesuffix('.tar.gz')}", wanted)
+        wanted = {"services": [service_id], "components": [], "safety": safety, **_lock(passphrase)}
+        job, run = self._job(f"/api/config/restore/{archive.name.partition('.')[0]}", wanted)
         if saved := job["result"].get("safety_backup_id"):
             self.delete(saved)
         return run
@@ -112,6 +110,10 @@ class Service:
         if answer.status >= 400:
             raise SystemExit(f"{method} {path} gave {answer.status}: {content.decode(errors='replace')}")
         return json.loads(content) if content else None
+
+
+def _lock(passphrase: str | None) -> dict[str, Any]:
+    return {} if passphrase is None else {"passphrase": passphrase}
 
 
 def _why(job: dict[str, Any]) -> str:
