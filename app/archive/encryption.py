@@ -13,7 +13,7 @@ from typing import BinaryIO
 from cryptography.fernet import InvalidToken
 
 from app.archive.envelope import Envelope
-from app.archive.fernet import FernetDecoder, FernetEncoder, longest_token
+from app.archive.fernet import FernetDecoder, FernetEncoder, token_size
 from app.errors import ArchiveError, Code
 
 _CHUNK_HEAD = 25
@@ -64,7 +64,7 @@ def decrypt(file: BinaryIO, envelope: Envelope, data_key: bytes) -> Iterator[byt
     one, ARCHIVE_TRUNCATED where the end is missing. Both name the chunk, counted from 0.
     """
     decoder = FernetDecoder(data_key, _CHUNK_HEAD + envelope.chunk)
-    longest = longest_token(_CHUNK_HEAD + envelope.chunk) + 8
+    longest = token_size(_CHUNK_HEAD + envelope.chunk) + 8
     index, last = 0, False
     while line := file.readline(longest):
         if last:

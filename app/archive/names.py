@@ -25,14 +25,15 @@ def is_too_long_for_a_cell(name: bytes) -> bool:
 class Names:
     """Remember the name and the kind of each member: a folder, a symbolic link, or a file of any other sort.
 
-    An open table of keyed hashes, at most three quarters full, with the kind in the two lowest bits. Two names fall
-    together in one of 10^5 archives with five million members; then the archive is refused.
+    An open table of keyed hashes, at most three quarters full, with the kind in the two lowest bits; `room` is how many
+    it can hold before it grows, a power of two. Two names fall together in one of 10^5 archives with five million
+    members; then the archive is refused.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = _ROOM) -> None:
         self.count = 0
         self._salt = os.urandom(16)
-        self._table = array("Q", (0,)) * _ROOM
+        self._table = array("Q", (0,)) * room
         self._mask = len(self._table) - 1
 
     def kind_of(self, name: bytes) -> int:

@@ -11,6 +11,7 @@ EXTENDED = {headers.PAX_NEXT, headers.GNU_LONG_NAME, headers.GNU_LONG_LINK, head
 _FILES = {headers.REGULAR, headers.OLD_REGULAR, headers.CONTIGUOUS, headers.GNU_SPARSE}
 _KNOWN = _FILES | set(b"123456")
 _NO_OWNERS = bytes(64)
+_NO_NAMES = {b"", b"."}
 _MAX_SIZE = 8 << 40
 
 
@@ -123,7 +124,7 @@ def as_member(group: HeaderGroup, told: Description, path: bytes, link: bytes) -
 def inner_path(name: bytes) -> bytes:
     """Give a name without its leading `./`; MalformedTarError for one that is empty or leaves the volume."""
     path = name[2:] if name.startswith(b"./") else name
-    if path == b".":
+    if path.endswith((b".", b"/")) and set(path.split(b"/")) <= _NO_NAMES:
         path = b""
     if not name or path.startswith(b"/") or b"\0" in path or (b".." in path and b".." in path.split(b"/")):
         raise MalformedTarError(f"a member is called {name[:80]!r}")

@@ -38,7 +38,7 @@ class SumsSpool:
         self._key = AESGCM(AESGCM.generate_key(256))
 
     def add(self, entry: bytes) -> None:
-        """Append one line."""
+        """Append one line, or more."""
         self._lines.append(entry)
         self.size += len(entry)
         self._pending += len(entry)
@@ -59,15 +59,16 @@ class SumsSpool:
             self._file.close()
 
     def _spill(self) -> None:
-        packed = isal_zlib.compress(b"".join(self._lines), 1)
-        hidden = self._key.encrypt(_nonce(len(self._lengths)), packed, None)
         with writing():
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115 - see close()
-        write_all(self._file, hidden)
+        packed = isal_zlib.compress(b"".join(self._lines), 1)
+        hidden = self._key.encrypt(_nonce(len(self._lengths)), packed, None)
+        # counted before it is written: a number whose writing failed is not used again
         self._lengths.append(len(hidden))
         self._lines.clear()
         self._pending = 0
+        write_all(self._file, hidden)
 
 
 def _nonce(number: int) -> bytes:

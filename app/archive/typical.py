@@ -71,4 +71,4 @@ def relay_typical(
 
 
 def _is_plain(name: bytes) -> bool:
-    return name[:2] == _HERE and len(name) > 2 and name[2] != _SLASH and b".." not in name
+    return name[:2] == _HERE and len(name) > 2 and name[2] != _SLASH and name[-2:] != b"/." and b".." not in name

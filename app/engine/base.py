@@ -138,8 +138,8 @@ class VolumeSink(Protocol):
     async def end(self) -> WriteEnd:
         """Say that the stream is over and how the write ended; call it once everything was written, or `write` raised.
 
-        It ends well once the disk has everything, which may be another one than the cell's; only the archive endpoint
-        by itself cannot tell. Raises PartError with tar's own words: TAR_FAILED, VOLUME_FULL, STREAM_CUT where the
+        It ends well once the disk has everything, which may be another one than the cell's; where that is not known, a
+        warning says so. Raises PartError with tar's own words: TAR_FAILED, VOLUME_FULL, STREAM_CUT where the
         engine does not know how it ended, STREAM_STALLED; VOLUME_INCOMPLETE where the disk refuses.
         """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.engine import hands
 from app.errors import Code, PartError
 from tests.engine.lab import Lab
 from tests.engine.writing import NOT_FLUSHED, packed, write_all
@@ -97,16 +98,24 @@ async def test_a_sync_that_is_killed_is_a_warning(lab: Lab) -> None:
     )
 
 
-async def test_a_sync_that_hangs_is_a_warning(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.engine.hands._FLUSHING_SECONDS", 0.5)
+async def test_a_sync_of_all_disks_that_hangs_is_a_warning(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands, "_FLUSHING_ALL_SECONDS", 3)
     with lab.made("gnu") as container:
-        container.sh(replaced("exec sleep 98765"))
+        container.sh(replaced("[ $# -eq 0 ] || exit 1; exec sleep 98765"))
         written = await write_all(lab.engine, container.name, packed({"file": b"content"}))
         processes = docker("top", container.name)
-    assert written.end.warnings == (
-        f"whether the disk has what was written is not known: {container.name} did not answer 'sh' within 0.5 seconds",
-    )
+    why = f"'sync' in {container.name} waits for a disk, which may be another one"
+    assert written.end.warnings == (f"whether the disk has what was written is not known: {why}",)
     assert b"98765" not in processes, "it was ended"
+
+
+async def test_a_disk_of_the_volume_that_hangs_fails_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands, "_FLUSHING_SECONDS", 3)
+    with lab.made("gnu") as container:
+        container.sh(replaced("exec sleep 98765"))
+        with pytest.raises(PartError, match="did not answer 'sh' within 3 seconds") as caught:
+            await write_all(lab.engine, container.name, packed({"file": b"content"}))
+    assert caught.value.code is Code.STREAM_CUT
 
 
 async def test_a_volume_that_only_the_endpoint_sees_is_a_warning(lab: Lab) -> None:

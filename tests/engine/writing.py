@@ -13,7 +13,7 @@ from app.engine.base import Engine, VolumeSink, Way, WriteEnd
 from app.errors import PartError
 
 PIECE = 1 << 20
-NOT_FLUSHED = "whether the disk has what was written is not known: no running container with a shell and tar sees it"
+NOT_FLUSHED = "whether the disk has what was written is not known: nothing in a running container can tell"
 
 
 @dataclass(frozen=True, slots=True)

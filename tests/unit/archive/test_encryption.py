@@ -151,7 +151,7 @@ def test_a_bit_flipped_anywhere_in_a_token_is_noticed() -> None:
 
 
 def same_token(one: bytes | bytearray, other: bytes) -> bool:
-    if b"+" in one or b"/" in one:  # not of Fernet's alphabet, which Python's own decoder passes over
+    if b"+" in one or b"/" in one:  # not of Fernet's alphabet, but Python's own decoder reads them as '-' and '_'
         return False
     try:
         return base64.urlsafe_b64decode(one) == base64.urlsafe_b64decode(other)

@@ -271,8 +271,8 @@ def names_of(count: int) -> Iterable[bytes]:
 
 
 def test_names_cost_a_few_bytes_each() -> None:
-    names = Names()
     tracemalloc.start()
+    names = Names(room=16)
     for name in names_of(20_000):
         assert names.add(name, FILE) == 0
     _, most = tracemalloc.get_traced_memory()

@@ -41,6 +41,10 @@ MALFORMED = {
     "hard link to nothing": block(kind=b"1"),
     "hard link to the volume": block(kind=b"1", link=b"./"),
     "file in place of the volume": block(b"."),
+    "file in place of the volume, by two dots": block(b"./."),
+    "file in place of the volume, by many dots": block(b"././/."),
+    "symlink in place of the volume, by three dots": block(b"././.", kind=b"2", link=b"/etc"),
+    "PAX path that is the volume": pax({b"path": b"././."}) + FILE_X,
     "symlink in place of the volume": block(b"./", kind=b"2", link=b"/etc"),
     "global PAX header": pax({b"mtime": b"1"}, kind=b"g") + FILE_X,
     "unknown type": block(kind=b"Z"),
@@ -121,9 +125,10 @@ def test_a_link_that_leaves_the_volume_is_a_link_like_any_other_if_it_is_symboli
     assert (member.kind_name, member.link) == ("symlink", b"../../etc/passwd")
 
 
-@pytest.mark.parametrize(
-    "name", [b"x", b"./x", b"././x", b"a/./x", b"./a//x", b"..x", b"./x..", b"a/...", b".hidden"], ids=repr
-)
+HARMLESS = [b"x", b"./x", b"././x", b"a/./x", b"./a//x", b"..x", b"./x..", b"a/...", b"./...", b"./a/.", b".hidden"]
+
+
+@pytest.mark.parametrize("name", HARMLESS, ids=repr)
 def test_harmless_names_pass(name: bytes) -> None:
     (member,) = members(relay(file_member(name, b"1") + END_OF_ARCHIVE).tar)
 
