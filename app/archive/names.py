@@ -1,7 +1,7 @@
 """Millions of names in eight bytes each: which of a stream's members contradict one another."""
 
 import os
-from array import array
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 
 FOLDER, FILE, LINK = 1, 2, 3
 MAX_NAME = 4096
@@ -9,7 +9,7 @@ MAX_CELL_NAME = 2048
 MAX_PART = 255
 MAX_FOLDERS = 100
 _KINDS = 3
-# 4 MiB, enough for 390 000 names: growing takes as long as taking them
+# enough for 390 000 names: growing takes as long as taking them
 _ROOM = 1 << 19
 _KEY_BITS = 0xFFFF_FFFF_FFFF_FFFC
 
@@ -33,7 +33,7 @@ class Names:
     def __init__(self, room: int = _ROOM) -> None:
         self.count = 0
         self._salt = os.urandom(16)
-        self._table = array("Q", (0,)) * room
+        self._table = _zeros(room)
         self._mask = len(self._table) - 1
 
     def kind_of(self, name: bytes) -> int:
@@ -75,7 +75,7 @@ class Names:
 
     def _grow(self) -> None:
         old = self._table
-        table = array("Q", (0,)) * (2 * len(old))
+        table = _zeros(2 * len(old))
         mask = len(table) - 1
         for entry in old:
             if entry:
@@ -84,3 +84,8 @@ class Names:
                     at = (at + 1) & mask
                 table[at] = entry
         self._table, self._mask = table, mask
+
+
+def _zeros(count: int) -> memoryview:
+    """Make a table of zeros, which takes memory where it is written to, and gives it back at once when it is gone."""
+    return memoryview(mmap(-1, 8 * count, flags=MAP_PRIVATE | MAP_ANONYMOUS)).cast("Q")

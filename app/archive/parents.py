@@ -4,7 +4,7 @@ from app.archive.names import FOLDER, Names
 
 
 class Parents:
-    """Remember the folders of one volume, in a few bytes each beyond the first 4 MiB."""
+    """Remember the folders of one volume, in a few bytes each."""
 
     def __init__(self) -> None:
         self._names = Names()
