@@ -27,6 +27,8 @@ _START_LIMIT = 90.0  # before its first beat a worker imports all it has
 _LOOK_SECONDS = 1.0
 _GRACE = 25.0
 _LONGEST_PAUSE = 30.0
+# glibc keeps what threads give back for each of them apart, and every job has new ones (mallopt(3), M_ARENA_MAX)
+_MEMORY = {"MALLOC_ARENA_MAX": "2"}
 
 
 @asynccontextmanager
@@ -49,7 +51,7 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     }
     if settings.redis_url is not None:
         given["CELL_BACKUP_REDIS_URL"] = settings.redis_url.get_secret_value()
-    return {**os.environ, **given}
+    return {**_MEMORY, **os.environ, **given}
 
 
 async def _keep_worker(settings: Settings, grace: float) -> None:

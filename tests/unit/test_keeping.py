@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.keeping import Pulse, worker_kept_alive
+from app.keeping import Pulse, worker_environment, worker_kept_alive
 from app.settings import Settings
 from tests.support.waiting import eventually_async
 from workers.heartbeat import beating
@@ -153,3 +153,13 @@ async def test_a_full_pipe_or_nobody_who_listens_does_not_harm_the_worker(monkey
 
 async def _heard(heart: Heart) -> bool:
     return heart.pulse._heard()
+
+
+def test_a_worker_keeps_little_memory_for_its_threads_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(cell_root=tmp_path)
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    assert worker_environment(settings)["MALLOC_ARENA_MAX"] == "2"
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "8")
+    assert worker_environment(settings)["MALLOC_ARENA_MAX"] == "8"
