@@ -2,8 +2,9 @@
 
 import os
 import secrets
-import shutil
+import tempfile
 import time
+from pathlib import Path
 
 from benchmarks.measuring import Sample, Scene, Step, new_folder, run, run_pipeline, settled, watched
 from benchmarks.restic import new_repository
@@ -110,8 +111,9 @@ def _restored(scene: Scene, safety: str) -> Run:
 
 
 def _empty(scene: Scene) -> None:
-    for path in scene.volume.folder.iterdir():  # all that is right below is a folder
-        shutil.rmtree(path)
+    gone = Path(tempfile.mkdtemp(dir=scene.folder, prefix="gone-"))
+    for path in scene.volume.folder.iterdir():
+        path.rename(gone / path.name)
 
 
 def _check(scene: Scene) -> None:

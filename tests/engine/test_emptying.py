@@ -12,9 +12,9 @@ from app.engine.base import Way
 from app.errors import Code, PartError
 from tests.engine.lab import Lab, quiesce
 from tests.engine.reading import read_all
-from tests.engine.writing import NOT_FLUSHED, files_below, packed, write_all
+from tests.engine.writing import GNU_FLAGS, NOT_FLUSHED, files_below, packed, tar_of, write_all
 from tests.support.docker_engine import docker
-from tests.support.trees import PLAIN, Wanted, build
+from tests.support.trees import PLAIN, Wanted, build, describe
 
 pytestmark = pytest.mark.engine
 
@@ -74,6 +74,18 @@ async def test_what_cannot_be_removed_is_told_before_anything_is_written(kind: s
     assert "stays" in raised.value.message
     assert "Read-only file system" in raised.value.message
     assert files_below(fixed) == {"stays": b"as it is"}
+
+
+@pytest.mark.parametrize("kind", ["gnu", "busybox", "stopped", "bare"])
+async def test_folders_do_not_take_a_mode_over_that_the_directory_had(kind: str, tmp_path: Path, lab: Lab) -> None:
+    saved = tmp_path / "saved"
+    (saved / "dir").mkdir(parents=True)
+    (saved / "dir").chmod(0o700)
+    with lab.made(kind) as container:
+        container.volume.chmod(0o2777)
+        await write_all(lab.engine, container.name, tar_of(saved, GNU_FLAGS))
+        modes = [{name: one.mode for name, one in describe(root).items()} for root in (saved, container.volume)]
+    assert modes[0] == modes[1]
 
 
 @pytest.mark.parametrize("kind", ["gnu", "busybox"])

@@ -10,6 +10,7 @@ import pytest
 from typing_extensions import override
 
 from app.archive.parts import Part, PartKind
+from app.archive.plain_volumes import Owner
 from app.cell.restoring.workspace import open_workspace
 from app.engine.base import ContainerState, VolumeSink
 from app.engine.journal import quiesced, recover
@@ -46,9 +47,9 @@ class Emptying(MemoryEngine):
 
     @override
     def write_volume(
-        self, container: str, path: str, *, empty: bool, plain: bool = False
+        self, container: str, path: str, *, empty: bool, plain: bool = False, sole_owner: Owner | None = None
     ) -> contextlib._AsyncGeneratorContextManager[VolumeSink]:
-        del plain
+        del plain, sole_owner
         return self._write(container, path, empty=empty)
 
     @contextlib.asynccontextmanager
