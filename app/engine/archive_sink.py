@@ -16,7 +16,7 @@ from app.engine.archive_room import Room, first_member, set_facts
 from app.engine.base import Way, WriteEnd
 from app.engine.client import Client
 from app.engine.connection import Connection
-from app.engine.hands import Flush
+from app.engine.flushing import Flush
 from app.engine.target import Target
 from app.errors import Code, PartError
 

@@ -1,9 +1,7 @@
-"""Working on a directory in a running container beside tar: what there is, emptying it, seeing it on the disk."""
+"""Working on a directory in a running container beside tar: what there is, and emptying it."""
 
-import asyncio
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from app.archive.plain_volumes import Owner
@@ -14,8 +12,6 @@ from app.engine.tar_words import readable
 from app.errors import Code, PartError
 
 _EMPTYING_SECONDS = 3600.0
-_FLUSHING_SECONDS = 3600.0
-_FLUSHING_ALL_SECONDS = 600.0
 # A service that goes on writing may put something into a directory while that is being removed.
 _ATTEMPTS = 3
 _WORDS_LIMIT = 1000
@@ -44,20 +40,7 @@ _EXACT = {"ext2/ext3", "xfs", "btrfs", "zfs", "tmpfs"}
 _EMPTY = 'cd -P "$1" && { ! test -g . || chmod g-s . 2>&1; } && find . ! -name . -prune -exec rm -rf -- {} + 2>&1'
 _LEFT = 'cd -P "$1" && find . ! -name . -print'
 _MOUNTS = 'while read -r line; do printf "%s\\n" "$line"; done </proc/self/mountinfo'
-_REFUSED, _UNABLE = 3, 4
-# GNU's `sync` says so where a disk refuses; busybox's does not ask.
-_SYNC = (
-    'said=$(sync -f "$@" 2>&1) && exit; case "$said" in'
-    ' *"Input/output error"*|*"No space left"*|*"quota exceeded"*) printf "%s\\n" "$said";'
-    f" exit {_REFUSED};; esac; exit {_UNABLE}"
-)
-# One that knows nothing but all disks, or may not ask for a single one: another disk may hang.
-_SYNC_ALL = ["sync"]
-_NOT_KNOWN = "whether the disk has what was written is not known"
 _OCTAL = re.compile(r"\\([0-7]{3})")
-
-# waits until the disks have what was written, and gives warnings
-Flush = Callable[[], Awaitable[tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,35 +97,6 @@ async def empty_directory(client: Client, hands: Hands, path: str) -> bool:
     except PartError as error:
         message = f"{path} in {hands.target} could not be emptied: {error.message}"
         raise PartError(Code.VOLUME_NOT_EMPTIED, message) from error
-
-
-async def cannot_flush() -> tuple[str, ...]:
-    """Give the warning of a volume that nothing can flush."""
-    return (f"{_NOT_KNOWN}: nothing in a running container can tell",)
-
-
-async def flush_directories(client: Client, hands: Hands, paths: Sequence[str]) -> tuple[str, ...]:
-    """Wait until the disks have what was written to the directories; give a warning where that is not known.
-
-    Raises PartError: VOLUME_INCOMPLETE where a disk refuses it, STREAM_CUT where one or the engine gives no answer.
-    """
-    try:
-        command = ["sh", "-c", _SYNC, "sh", *paths]
-        code, words = await ask(client, hands.container, command, seconds=_FLUSHING_SECONDS, has_shell=True)
-        if code == _UNABLE:
-            async with asyncio.timeout(_FLUSHING_ALL_SECONDS):
-                code, _ = await ask(client, hands.container, _SYNC_ALL, seconds=_FLUSHING_SECONDS, has_shell=True)
-    except TimeoutError:
-        return (f"{_NOT_KNOWN}: 'sync' in {hands.container} waits for a disk, which may be another one",)
-    except PartError as error:
-        message = f"Whether the disk has what was written to {paths[0]} in {hands.target} is not known: {error.message}"
-        raise PartError(Code.STREAM_CUT, message) from error
-    if code == _REFUSED:
-        said = readable(words.strip())[:_WORDS_LIMIT]
-        raise PartError(Code.VOLUME_INCOMPLETE, f"The disk refuses what was written to {hands.target}: {said}")
-    if code:
-        return (f"{_NOT_KNOWN}: 'sync' in {hands.container} ended with {code}",)
-    return ()
 
 
 async def _emptied(client: Client, hands: Hands, path: str) -> bool:

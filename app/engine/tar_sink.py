@@ -6,7 +6,8 @@ from dataclasses import replace
 from app.archive.dialects import Dialect
 from app.engine.base import Way, WriteEnd
 from app.engine.exec_stream import ExecProcess
-from app.engine.hands import Flush, Hands
+from app.engine.flushing import Flush
+from app.engine.hands import Hands
 from app.engine.write_words import WriteWords
 from app.errors import Code, PartError
 

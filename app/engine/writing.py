@@ -5,7 +5,6 @@ import json
 import posixpath
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from app.archive.plain_volumes import Owner
 from app.engine.archive_room import empty_by_replacing, look_at
@@ -13,7 +12,8 @@ from app.engine.archive_sink import ArchiveSink
 from app.engine.base import VolumeSink
 from app.engine.client import Client
 from app.engine.exec_stream import Command, ExecProcess, executing
-from app.engine.hands import Hands, cannot_flush, empty_directory, flush_directories, look_for_hands
+from app.engine.flushing import Flush, cannot_flush, flushing
+from app.engine.hands import Hands, empty_directory, look_for_hands
 from app.engine.helper import helping
 from app.engine.tar_command import ENVIRONMENT, USER, TarKind
 from app.engine.tar_sink import TarSink
@@ -116,7 +116,8 @@ async def _by_tar(
     async with contextlib.AsyncExitStack() as undo:
         with _after_emptying(hands.target, emptied=offer.empty):
             await undo.enter_async_context(executing(process))
-        yield TarSink(process, words, hands, partial(flush_directories, client, hands, [path, *mounts]), plain=plain)
+        flush = await undo.enter_async_context(flushing(client, hands, [path, *mounts]))
+        yield TarSink(process, words, hands, flush, plain=plain)
 
 
 @contextlib.asynccontextmanager
@@ -132,14 +133,15 @@ async def _by_archive(
     elif empty:
         await empty_by_replacing(client, target, path, room)
     written = [place.path, *target.mounts_below(place.path)]
-    flush = cannot_flush if place.hands is None else partial(flush_directories, client, place.hands, written)
-    sink = ArchiveSink(client, target, path, room, stall_seconds=stall_seconds, flush=flush)
-    try:
+    async with contextlib.AsyncExitStack() as undo:
+        flush: Flush = cannot_flush
+        if place.hands is not None:
+            flush = await undo.enter_async_context(flushing(client, place.hands, written))
+        sink = ArchiveSink(client, target, path, room, stall_seconds=stall_seconds, flush=flush)
+        undo.callback(sink.close)
         with _after_emptying(target.name, emptied=empty):
             await sink.open(overlay=not empty)
         yield sink
-    finally:
-        sink.close()
 
 
 def checked_path(container: str, path: str) -> str:

@@ -1,5 +1,6 @@
 """A volume is written once the disk has it: a machine that loses its power then loses nothing of it."""
 
+import asyncio
 import errno
 import fcntl
 import os
@@ -8,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from app.engine import hands
+from app.engine import flushing
+from app.engine.base import WriteEnd
 from app.errors import Code, PartError
 from tests.engine.lab import Lab
-from tests.engine.writing import NOT_FLUSHED, packed, write_all
-from tests.support.docker_engine import docker
+from tests.engine.writing import NOT_FLUSHED, packed, pour, write_all
+from tests.support.docker_engine import TestContainer, docker
 
 pytestmark = pytest.mark.engine
 
@@ -99,7 +101,7 @@ async def test_a_sync_that_is_killed_is_a_warning(lab: Lab) -> None:
 
 
 async def test_a_sync_of_all_disks_that_hangs_is_a_warning(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hands, "_FLUSHING_ALL_SECONDS", 3)
+    monkeypatch.setattr(flushing, "_ALL_SECONDS", 3)
     with lab.made("gnu") as container:
         container.sh(replaced("[ $# -eq 0 ] || exit 1; exec sleep 98765"))
         written = await write_all(lab.engine, container.name, packed({"file": b"content"}))
@@ -110,12 +112,56 @@ async def test_a_sync_of_all_disks_that_hangs_is_a_warning(lab: Lab, monkeypatch
 
 
 async def test_a_disk_of_the_volume_that_hangs_fails_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hands, "_FLUSHING_SECONDS", 3)
+    monkeypatch.setattr(flushing, "_SECONDS", 3)
     with lab.made("gnu") as container:
         container.sh(replaced("exec sleep 98765"))
         with pytest.raises(PartError, match="did not answer 'sh' within 3 seconds") as caught:
             await write_all(lab.engine, container.name, packed({"file": b"content"}))
     assert caught.value.code is Code.STREAM_CUT
+
+
+async def written_slowly(lab: Lab, container: TestContainer, sync: str) -> WriteEnd:
+    """Write half of a volume, the other half once `sync` has run, which does something else only that first time."""
+    container.sh(replaced(f"[ -e /tmp/ran ] && exit; touch /tmp/ran; {sync}"))
+    data = packed({"file": os.urandom(1 << 20)})
+    async with lab.engine.write_volume(container.name, "/vol", empty=True) as sink:
+        await asyncio.to_thread(pour, sink, data[: len(data) // 2])
+        await asyncio.to_thread(container.sh, "until test -e /tmp/ran; do sleep 0.01; done")
+        await asyncio.to_thread(pour, sink, data[len(data) // 2 :])
+        return await sink.end()
+
+
+async def test_what_a_disk_says_only_once_is_not_lost(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flushing, "_PERIOD_SECONDS", 0.05)
+    refusal = r"The disk refuses what was written to .*: Input/output error$"
+    with lab.made("gnu") as container, pytest.raises(PartError, match=refusal) as caught:
+        await written_slowly(lab, container, SYNCS["refuses"])
+    assert caught.value.code is Code.VOLUME_INCOMPLETE
+
+
+async def test_a_sync_that_is_killed_meanwhile_is_a_warning(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flushing, "_PERIOD_SECONDS", 0.05)
+    with lab.made("gnu") as container:
+        end = await written_slowly(lab, container, SYNCS["is killed"])
+    assert end.warnings == (
+        f"whether the disk has what was written is not known: 'sync' in {container.name} ended with 137",
+    )
+
+
+async def test_a_sync_that_cannot_do_one_disk_is_left_until_the_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flushing, "_PERIOD_SECONDS", 0.05)
+    with lab.made("gnu") as container:
+        end = await written_slowly(lab, container, 'echo "sync: unrecognized option: f" >&2; exit 1')
+    assert end.warnings == ()
+
+
+async def test_what_is_given_up_leaves_no_sync_behind(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flushing, "_PERIOD_SECONDS", 0.05)
+    with lab.made("gnu") as container:
+        container.sh(replaced("touch /tmp/ran; exec sleep 98765"))
+        async with lab.engine.write_volume(container.name, "/vol", empty=True):
+            await asyncio.to_thread(container.sh, "until test -e /tmp/ran; do sleep 0.01; done")
+        assert b"98765" not in docker("top", container.name)
 
 
 async def test_a_volume_that_only_the_endpoint_sees_is_a_warning(lab: Lab) -> None:
