@@ -19,7 +19,7 @@ from benchmarks.health import asking_for_health
 from benchmarks.measuring import Sample, Scene, Step
 from benchmarks.processes import CpuClock
 from benchmarks.restores import BASELINE as RESTORE_BASELINE
-from benchmarks.restores import RESTORE_STEPS
+from benchmarks.restores import RESTORE_STEPS, clear
 from benchmarks.service import running_service, service_id
 from benchmarks.steps import BASELINE, STEPS, warm_up
 from benchmarks.volumes import MB, make_volumes, space_needed
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> None:
     tars = [tar for tar in ("gnu", "busybox") if tar == "gnu" or options.busybox]
     reasons = {tar: why_no_image(tar) for tar in tars}
     left_out += [f"{tar} tar: {reason}" for tar, reason in reasons.items() if reason]
-    folder = _work_folder(options, stack)
+    folder = _work_folder(options, stack, restored=options.rounds * len(restores))
     volumes = make_volumes(folder, megabytes=options.megabytes, small_files=options.small_files, say=_say)
     containers = [stack.enter_context(running_container(tar, volumes)) for tar in tars if not reasons[tar]]
     if not containers:
@@ -100,18 +100,18 @@ def _chosen_steps(steps: Sequence[Step], baseline: str, only: Sequence[str] | No
     return [step for step in wanted if not step.why_not], left_out
 
 
-def _work_folder(options: argparse.Namespace, stack: ExitStack) -> Path:
+def _work_folder(options: argparse.Namespace, stack: ExitStack, *, restored: int) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="cell-backup-bench-"))
     if options.keep:
         _say(f"data stays in {folder}")
     else:
         stack.callback(shutil.rmtree, folder)
-    needed = space_needed(megabytes=options.megabytes, small_files=options.small_files)
+    needed = space_needed(megabytes=options.megabytes, small_files=options.small_files, restored=restored)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise SystemExit(
             f"The benchmarks need {needed // MB} MB in {folder.parent}, which has {free // MB} MB: "
-            "set TMPDIR to a larger place, or choose smaller sizes."
+            "set TMPDIR to a larger place, or choose smaller sizes or fewer rounds."
         )
     return folder
 
@@ -135,6 +135,7 @@ def _compare_restores(scene: Scene, steps: Sequence[Step], rounds: int) -> None:
         samples = _run_in_rounds(replace(scene, archive=archive), steps, rounds)
     finally:
         archive.unlink()
+        clear(scene)
     print(report.speeds(scene, samples, baseline=RESTORE_BASELINE, times="times gzip and tar"))
     print(f"\n{report.costs(samples)}")
     if any(step.ours for step in steps):

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from benchmarks.restic import new_repository
 from benchmarks.service import Run, service_id
 
 BASELINE = "unpack"
+_GONE = "gone-"
 
 
 def _unpack(scene: Scene) -> Sample:
@@ -111,9 +113,16 @@ def _restored(scene: Scene, safety: str) -> Run:
 
 
 def _empty(scene: Scene) -> None:
-    gone = Path(tempfile.mkdtemp(dir=scene.folder, prefix="gone-"))
+    """Move away what is there: ext4 shuns what was just deleted, so that deleting would slow the next step down."""
+    gone = Path(tempfile.mkdtemp(dir=scene.folder, prefix=_GONE))
     for path in scene.volume.folder.iterdir():
         path.rename(gone / path.name)
+
+
+def clear(scene: Scene) -> None:
+    """Delete what the steps moved away."""
+    for path in scene.folder.glob(f"{_GONE}*"):
+        shutil.rmtree(path)
 
 
 def _check(scene: Scene) -> None:

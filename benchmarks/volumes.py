@@ -106,7 +106,10 @@ def make_volumes(folder: Path, *, megabytes: int, small_files: int, say: Callabl
     return volumes
 
 
-def space_needed(*, megabytes: int, small_files: int) -> int:
-    """Tell the bytes on disk that the volumes, an archive of one, and the largest result of a step take together."""
-    block = 4 * KIB
-    return 4 * (megabytes * MB + small_files * block) + 200 * MB
+def space_needed(*, megabytes: int, small_files: int, restored: int) -> int:
+    """Tell the bytes on disk that all takes together.
+
+    That is the volumes, an archive of one, the largest result of a step, and one volume as often as it is restored.
+    """
+    large, small = megabytes * MB, small_files * 4 * KIB
+    return 4 * (large + small) + restored * max(large, small) + 200 * MB
