@@ -14,7 +14,7 @@ from app.archive.guard import hostile, normal_name
 from app.archive.headers import END_OF_ARCHIVE, GNU_SPARSE, MalformedTarError
 from app.archive.manifest import FOLDER, HEADER_NAME, MAX_DOCUMENT, load_header
 from app.archive.parents import Parents
-from app.archive.plain_volumes import Owner, Stretch
+from app.archive.plain_volumes import Stretch
 from app.archive.raw_reader import RawMember, RawReader
 from app.archive.relay import Meter
 from app.archive.renaming import renamed
@@ -89,11 +89,6 @@ class VolumeReader:
     def is_plain(self, prefix: str) -> bool:
         """Tell whether `plain_volume` can read the volume."""
         return prefix.encode() in self._plain
-
-    def sole_owner(self, prefix: str) -> Owner | None:
-        """Give whom all of a plain volume belongs to, as the first pass found it; None where that is not one."""
-        stretch = self._plain.get(prefix.encode())
-        return None if stretch is None else stretch.sole_owner
 
     def plain_volume(self, prefix: str) -> Iterator[Piece]:
         """Give a plain volume as `volume` does, but with the names that it has in the archive, prefix and all.

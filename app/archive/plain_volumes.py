@@ -4,13 +4,10 @@ Their members need not be looked at again when the archive is read for the secon
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from app.archive.guard import VOLUMES, normal_name
 from app.archive.headers import DIRECTORY, HARD_LINK, REGULAR, SYMLINK, Member
-
-# uid and gid
-Owner = tuple[int, int]
 
 # `services/<service>/<volume>`
 DEPTH = 3
@@ -22,16 +19,12 @@ _RECORDS = {b"path", b"linkpath", b"size", b"uid", b"gid", b"uname", b"gname", b
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Say where in the tar stream the members of a plain volume stand, behind its root's, and how much they hold.
-
-    `sole_owner` is whom all of them and the root belong to, None where that is not one or not known.
-    """
+    """Say where in the tar stream the members of a plain volume stand, behind its root's, and how much they hold."""
 
     start: int
     end: int
     files: int = 0
     bytes: int = 0
-    sole_owner: Owner | None = None
 
 
 class PlainVolumes:
@@ -51,40 +44,18 @@ class PlainVolumes:
     def look(self, member: Member, name: bytes, volume: bytes, at: int) -> None:
         """Look at a member with this normal name, in this volume (empty: in none), whose headers end at the offset."""
         if volume:
-            stretch = self._volumes.get(volume)
-            goes_on = stretch is not None and _is_plain(member, name)
-            self._volumes[volume] = _shared(stretch, frozenset([_owner(member)])) if stretch and goes_on else None
+            if volume not in self._volumes or not _is_plain(member, name):
+                self._volumes[volume] = None
         elif name.startswith(VOLUMES + b"/") and name.count(b"/") == DEPTH - 1:
             is_root = name not in self._volumes and member.kind == DIRECTORY
-            root = Stretch(at, at, sole_owner=_owner(member))
-            self._volumes[name] = root if is_root and _is_plain(member, name) else None
+            self._volumes[name] = Stretch(at, at) if is_root and _is_plain(member, name) else None
 
-    def go_on(
-        self,
-        volume: bytes,
-        end: int,
-        files: int,
-        size: int,
-        *,
-        plain: bool,
-        owners: frozenset[Owner | None] = frozenset(),
-    ) -> None:
-        """Hear that the volume goes on to this offset, with so much more in it.
-
-        `plain` and `owners` are of what was not seen; an owner that is not known is None.
-        """
+    def go_on(self, volume: bytes, end: int, files: int, size: int, *, plain: bool) -> None:
+        """Hear that the volume goes on to this offset, with so much more in it; `plain` is of what was not seen."""
         stretch = self._volumes.get(volume)
         if stretch is not None:
-            longer = replace(stretch, end=end, files=stretch.files + files, bytes=stretch.bytes + size)
-            self._volumes[volume] = _shared(longer, owners) if plain else None
-
-
-def _shared(stretch: Stretch, owners: frozenset[Owner | None]) -> Stretch:
-    return stretch if owners <= {stretch.sole_owner} else replace(stretch, sole_owner=None)
-
-
-def _owner(member: Member) -> Owner:
-    return member.uid, member.gid
+            longer = Stretch(stretch.start, end, stretch.files + files, stretch.bytes + size)
+            self._volumes[volume] = longer if plain else None
 
 
 def _is_plain(member: Member, name: bytes) -> bool:

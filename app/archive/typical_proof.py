@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from app.archive.guard import Guard
-from app.archive.plain_volumes import Owner
 from app.archive.sums import SumsSpool, line
 from app.archive.typical_file import digest, typical_file
 
@@ -13,8 +12,7 @@ _ATTRIBUTES = b"SCHILY."
 class Proven(NamedTuple):
     """Tell how many files were proven, and their bytes; `after` is the offset behind them, `last` the last name.
 
-    `plain` says that none of them has attributes or ACLs; `owners` are whom they belong to, with None where a record
-    may say otherwise.
+    `plain` says that none of them has attributes or ACLs.
     """
 
     after: int
@@ -22,7 +20,6 @@ class Proven(NamedTuple):
     files: int
     bytes: int
     plain: bool
-    owners: frozenset[Owner | None]
 
 
 def prove_typical(buffer: bytes, at: int, guard: Guard, sums: SumsSpool) -> Proven:
@@ -35,7 +32,6 @@ def prove_typical(buffer: bytes, at: int, guard: Guard, sums: SumsSpool) -> Prov
     last = b""
     lines: list[bytes] = []
     plain = True
-    owners: set[bytes] = set()
     while (file := typical_file(buffer, at)) is not None:
         data_end = file.data + file.size
         after = data_end + (-file.size % 512)
@@ -44,14 +40,8 @@ def prove_typical(buffer: bytes, at: int, guard: Guard, sums: SumsSpool) -> Prov
         lines.append(line(digest(view[file.data : data_end]), file.path))
         files += 1
         size += file.size
-        owners.add(buffer[file.own + 108 : file.own + 124] if file.is_timed else b"")
         plain = plain and (file.is_timed or buffer.find(_ATTRIBUTES, at, file.own) < 0)
         last, at = file.path, after
     if lines:
         sums.add(b"".join(lines))
-    return Proven(at, last, files, size, plain, frozenset(map(_owner, owners)))
-
-
-def _owner(fields: bytes) -> Owner | None:
-    """Read the fields of a typical header that say whom the file belongs to; None for none."""
-    return (int(fields[:7], 8), int(fields[8:15], 8)) if fields else None
+    return Proven(at, last, files, size, plain)

@@ -30,7 +30,7 @@ from app.archive.relay import Meter
 from app.archive.shown import fit_for_people, printable, readable
 from app.archive.sparse import SparseHash, is_sparse, sparse_hash
 from app.archive.sums import SumsSpool, line
-from app.archive.typical_proof import Proven, prove_typical
+from app.archive.typical_proof import prove_typical
 from app.errors import ArchiveError, Code
 
 Misfits = frozenset[bytes]
@@ -150,10 +150,9 @@ class _Reading:
                 raise ArchiveError(Code.ARCHIVE_DAMAGED, message) from error
             found.members += 1
             if self._guard.is_in_volume:
-                seen = self._typical(reader)
+                plain = self._typical(reader)
                 grown = (found.files - files, found.bytes - size)
-                area, end = self._guard.area, reader.position
-                self._plain_volumes.go_on(area, end, *grown, plain=seen.plain, owners=seen.owners)
+                self._plain_volumes.go_on(self._guard.area, reader.position, *grown, plain=plain)
         _conclude(found)
         header = fit_for_people(found.header) if found.header is not None else None
         manifest = fit_for_people(found.manifest) if found.manifest is not None else None
@@ -188,8 +187,8 @@ class _Reading:
                 found.count(area_of(name).decode("utf-8", "backslashreplace"))
                 self._sums.add(self._contents(read, name, reader, taking))
 
-    def _typical(self, reader: TarReader) -> Proven:
-        """Prove the files that follow in the same folder, as far as they go the short way."""
+    def _typical(self, reader: TarReader) -> bool:
+        """Prove the files that follow in the same folder, as far as they go the short way; tell if they are plain."""
         for _ in reader.data():
             pass
         buffer, at = reader.at_hand
@@ -203,7 +202,7 @@ class _Reading:
             self._meter.files += proven.files
             self._meter.bytes += proven.bytes
             self._meter.current = readable(proven.last)
-        return proven
+        return proven.plain
 
     def _hand_on(self, member: Member, name: bytes) -> Taking | None:
         assert self._receiver is not None

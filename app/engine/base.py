@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Protocol
 
 from app.archive.dialects import Dialect
-from app.archive.plain_volumes import Owner
 
 
 class ContainerState(StrEnum):
@@ -168,13 +167,13 @@ class Engine(Protocol):
         """
 
     def write_volume(
-        self, container: str, path: str, *, empty: bool, plain: bool = False, sole_owner: Owner | None = None
+        self, container: str, path: str, *, empty: bool, plain: bool = False
     ) -> AbstractAsyncContextManager[VolumeSink]:
         """Open a volume for writing; leaving the block ends the process in the container, whatever happened.
 
         With `empty`, what is in the directory is removed first, the directory itself stays (it may be a mount point).
         `plain` offers a stream whose members keep the prefix of a volume and have no attributes, ACLs or sparse maps;
-        whether that is wanted, the sink says. `sole_owner` is whom all of such a stream belongs to, if that is one.
+        whether that is wanted, the sink says.
         A running container is written to by its own tar. One that is stopped or paused, or has no tar, by a helper
         container that shares its mounts, made of an image that has a tar and removed afterwards; where that cannot be
         had, by the archive endpoint. Raises PartError: CONTAINER_MISSING, VOLUME_MISSING and ENGINE_UNREACHABLE before

@@ -7,7 +7,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from app.archive.plain_volumes import Owner
 from app.engine.archive_stream import ArchiveStream
 from app.engine.base import CommandResult, Container, ContainerState, EngineInfo, VolumeSink, VolumeStream
 from app.engine.client import Client
@@ -22,7 +21,7 @@ from app.engine.tar_command import ENVIRONMENT, USER, TarKind
 from app.engine.tar_stream import TarStream
 from app.engine.tar_words import TarWords
 from app.engine.target import Target
-from app.engine.writing import Offer, checked_path, writing
+from app.engine.writing import checked_path, writing
 from app.errors import Code, PartError
 
 _STOP_SECONDS = 180.0
@@ -80,18 +79,13 @@ class DockerEngine:
 
     @contextlib.asynccontextmanager
     async def write_volume(
-        self, container: str, path: str, *, empty: bool, plain: bool = False, sole_owner: Owner | None = None
+        self, container: str, path: str, *, empty: bool, plain: bool = False
     ) -> AsyncIterator[VolumeSink]:
         """Open a volume for writing, by tar in its container or in a helper beside it, else by the archive endpoint."""
         path = checked_path(container, path)
         target = Target.of(container, await self._inspect(container))
         async with writing(
-            self._client,
-            target,
-            path,
-            Offer(empty=empty, plain=plain, sole_owner=sole_owner),
-            stall_seconds=self._stall_seconds,
-            owner=self._owner,
+            self._client, target, path, empty=empty, plain=plain, stall_seconds=self._stall_seconds, owner=self._owner
         ) as sink:
             yield sink
 

@@ -15,12 +15,14 @@ _SECONDS = 3600.0
 _ALL_SECONDS = 600.0
 _PERIOD_SECONDS = 1.0
 _WORDS_LIMIT = 1000
-_REFUSED, _UNABLE = 3, 4
-# GNU's `sync` says so where a disk refuses; busybox's does not ask.
+_REFUSED, _UNABLE, _NO_ANSWER = 3, 4, -1
+# GNU's `sync` says so where a disk refuses, in words that depend on disk and file system; busybox's does not ask.
 _SYNC = (
     'said=$(sync -f "$@" 2>&1); code=$?; test $code -ne 0 || exit 0; case "$said" in'
-    ' *"Input/output error"*|*"No space left"*|*"quota exceeded"*) printf "%s\\n" "$said";'
-    f" exit {_REFUSED};; esac; test $code -lt 126 || exit $code; exit {_UNABLE}"
+    f' *"Input/output error"*|*"No space left"*|*"quota exceeded"*) code={_REFUSED};;'
+    f' *"Function not implemented"|*"Operation not permitted"|*"Invalid argument") code={_UNABLE};;'
+    f' *"error syncing"*) code={_REFUSED};; *) test $code -ge 126 || code={_UNABLE};; esac;'
+    ' printf "%s\\n" "$said"; exit $code'
 )
 # One that knows nothing but all disks, or may not ask for a single one: another disk may hang.
 _SYNC_ALL = ["sync"]
@@ -44,36 +46,43 @@ class Flushing:
         self._paths = paths
         self._is_written = asyncio.Event()
 
-    async def meanwhile(self) -> tuple[str, ...]:
-        """Flush every second until the last time has come, so that little is left to wait for; raises as that does.
+    async def meanwhile(self) -> int:
+        """Flush every second until the last time has come, so that little is left to wait for; stop at what is not 0.
 
         The kernel tells one who asks that a disk has failed, and not the next one: so nothing that it says may be lost.
+        Raises PartError VOLUME_INCOMPLETE where a disk refuses what was written.
         """
         code = 0
         while code == 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PERIOD_SECONDS):
                     await self._is_written.wait()
-                    return ()
-            code = await self._sync()
-        return () if code == _UNABLE else (self._ended_with(code),)
+                    return 0
+            try:
+                code = await self._sync()
+            except PartError as error:
+                if error.code is Code.VOLUME_INCOMPLETE:
+                    raise
+                return _NO_ANSWER
+        return code
 
-    async def at_last(self, meanwhile: Awaitable[tuple[str, ...]]) -> tuple[str, ...]:
+    async def at_last(self, meanwhile: Awaitable[int]) -> tuple[str, ...]:
         """Wait until the disks have what was written; give a warning where that is not known.
 
         Raises PartError: VOLUME_INCOMPLETE where a disk refuses it, STREAM_CUT where one or the engine gives no answer.
         """
         self._is_written.set()
-        said = await meanwhile
-        code = await self._sync()
+        before = await meanwhile
+        code = last = await self._sync()
         try:
-            if code == _UNABLE:
+            if last == _UNABLE:
                 async with asyncio.timeout(_ALL_SECONDS):
                     code, _ = await self._ask(_SYNC_ALL)
         except TimeoutError:
-            hangs = f"{_NOT_KNOWN}: 'sync' in {self._hands.container} waits for a disk, which may be another one"
-            return (*said, hangs)
-        return (*said, self._ended_with(code)) if code else said
+            return (self._not_known("waits for a disk, which may be another one"),)
+        if code:
+            return (self._not_known(f"ended with {code}"),)
+        return () if before in {0, last} else (self._not_known("failed once before it did not"),)
 
     async def _sync(self) -> int:
         code, words = await self._ask(["sh", "-c", _SYNC, "sh", *self._paths])
@@ -91,8 +100,8 @@ class Flushing:
             message = f"Whether the disk has what was written to {where} is not known: {error.message}"
             raise PartError(Code.STREAM_CUT, message) from error
 
-    def _ended_with(self, code: int) -> str:
-        return f"{_NOT_KNOWN}: 'sync' in {self._hands.container} ended with {code}"
+    def _not_known(self, why: str) -> str:
+        return f"{_NOT_KNOWN}: 'sync' in {self._hands.container} {why}"
 
 
 @contextlib.asynccontextmanager
@@ -110,5 +119,5 @@ async def flushing(client: Client, hands: Hands, paths: Sequence[str]) -> AsyncI
         await see_through(_over(meanwhile))
 
 
-async def _over(task: asyncio.Task[tuple[str, ...]]) -> None:
+async def _over(task: asyncio.Task[int]) -> None:
     await asyncio.gather(task, return_exceptions=True)

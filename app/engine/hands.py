@@ -1,13 +1,11 @@
 """Working on a directory in a running container beside tar: what there is, and emptying it."""
 
 import re
-import shlex
 from dataclasses import dataclass
 
-from app.archive.plain_volumes import Owner
 from app.engine.client import Client
 from app.engine.look import ask
-from app.engine.tar_command import ROOT, Tar, TarKind, becoming
+from app.engine.tar_command import Tar, TarKind
 from app.engine.tar_words import readable
 from app.errors import Code, PartError
 
@@ -20,21 +18,15 @@ _WORDS_LIMIT = 1000
 _NEEDED = 1 << 0 | 1 << 1 | 1 << 3
 _CAPABILITIES = re.compile(r"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
 _ACL = "SCHILY.acl"
-# Five answers for one process, behind each but the last a NUL: starting one takes longer than all that is asked.
+# Four answers for one process, behind each but the last a NUL: starting one takes longer than all that is asked.
 # An ACL that cannot be told counts as one.
 _LOOK = (
     '(cd -P "$1" 2>/dev/null && pwd -P); printf "\\0";'
     " command -v find >/dev/null && command -v rm >/dev/null && echo tools;"
     ' while read -r line; do printf "%s\\n" "$line"; done </proc/self/status; printf "\\0";'
     ' tar --help 2>&1 || test $? -lt 126 || exit; printf "\\0";'
-    ' stat -c "%u %g" "$1/." 2>/dev/null && stat -f -c %T "$1/." 2>/dev/null &&'
-    f" {shlex.join(becoming((1, 1)))} true 2>/dev/null && echo becomes; printf '\\0';"
     ' tar --create --file=- --format=posix --acls --no-recursion -C "$1" -- . 2>/dev/null || echo ' + _ACL
 )
-_MAKING = re.compile(r"(?P<uid>[0-9]+) (?P<gid>[0-9]+)\n(?P<type>[^\n]+)\n(?P<becomes>becomes\n)?")
-# By `stat -f`, those on which a file has the owner and the mode that it was made with: file systems of other machines,
-# or of programs, may decide otherwise, and then tar has to ask for each.
-_EXACT = {"ext2/ext3", "xfs", "btrfs", "zfs", "tmpfs"}
 # POSIX only, so that any find will do; every name begins with `./`, and links are not followed.
 # What is made in a set-gid directory is set-gid too, and GNU tar doesn't expect that: folders would stay so.
 _EMPTY = 'cd -P "$1" && { ! test -g . || chmod g-s . 2>&1; } && find . ! -name . -prune -exec rm -rf -- {} + 2>&1'
@@ -48,8 +40,7 @@ class Hands:
     """Name a running container, the target or a helper beside it, that can empty a directory and extract a tar.
 
     `place` is the path of the directory without links, None where there is none. `has_acl` says that GNU tar knows of
-    an ACL of the directory, its own or for what is made in it, or that it cannot be told. `maker` is whom the directory
-    belongs to, where tar can make its files as that owner's at once; None where it cannot, or that is not known.
+    an ACL of the directory, its own or for what is made in it, or that it cannot be told.
     """
 
     container: str
@@ -57,7 +48,6 @@ class Hands:
     tar: Tar
     place: str | None
     has_acl: bool
-    maker: Owner | None = None
 
 
 async def look_for_hands(client: Client, container: str, path: str, *, target: str) -> Hands | None:
@@ -65,24 +55,14 @@ async def look_for_hands(client: Client, container: str, path: str, *, target: s
     code, output = await ask(client, container, ["sh", "-c", _LOOK, "sh", path])
     place, _, rest = output.partition("\0")
     tools, _, rest = rest.partition("\0")
-    text, _, rest = rest.partition("\0")
-    made, _, archived = rest.partition("\0")
+    text, _, archived = rest.partition("\0")
     able = _CAPABILITIES.search(tools)
     if code or not tools.startswith("tools\n") or able is None or int(able[1], 16) & _NEEDED != _NEEDED:
         return None
     tar = Tar.from_help(text)
     if tar.kind is TarKind.NONE:
         return None
-    return Hands(container, target, tar, place.removesuffix("\n") or None, _ACL in archived, _maker(made))
-
-
-def _maker(told: str) -> Owner | None:
-    """Understand the answer about making files; None unless all of it is as it should be."""
-    found = _MAKING.fullmatch(told)
-    if found is None or found["type"] not in _EXACT:
-        return None
-    owner = (int(found["uid"]), int(found["gid"]))
-    return owner if owner == ROOT or found["becomes"] else None
+    return Hands(container, target, tar, place.removesuffix("\n") or None, _ACL in archived)
 
 
 async def empty_directory(client: Client, hands: Hands, path: str) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.archive.dialects import Dialect
-from app.archive.plain_volumes import Owner
 from app.engine.base import CommandResult, Container, ContainerState, EngineInfo, ReadEnd, VolumeSink, VolumeStream, Way
 from app.engine.memory_writing import EMPTY_TAR, MemorySink, MemoryWriting, laid_over
 from app.errors import Code, PartError
@@ -167,7 +166,7 @@ class MemoryEngine:
 
     @contextlib.asynccontextmanager
     async def write_volume(
-        self, container: str, path: str, *, empty: bool, plain: bool = False, sole_owner: Owner | None = None
+        self, container: str, path: str, *, empty: bool, plain: bool = False
     ) -> AsyncIterator[VolumeSink]:
         """Open a volume for writing, as the next of its planned writings goes."""
         machine = self._machine("write_volume", container)
@@ -178,7 +177,6 @@ class MemoryEngine:
         if writing.refused is not None:
             raise writing.refused
         volume.writings.append(writing)
-        writing.sole_owner = sole_owner
         if empty:
             writing.emptied = True
             volume.tar = EMPTY_TAR

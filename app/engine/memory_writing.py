@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from app.archive.dialects import Dialect
-from app.archive.plain_volumes import DEPTH, Owner
+from app.archive.plain_volumes import DEPTH
 from app.engine.base import Way, WriteEnd
 from app.errors import Code, PartError
 
@@ -19,8 +19,7 @@ class MemoryWriting:
 
     `refused` is raised on entering the block, before anything is removed. After `fault_at` bytes `fault` is raised, or,
     where `hold` is set, writing blocks until it is aborted. `end` is what the sink says at its end; without one, a
-    writing that met its fault raises that again. `emptied`, `data` and `ended` tell what happened, `sole_owner` what
-    was told of the stream.
+    writing that met its fault raises that again. `emptied`, `data` and `ended` tell what happened.
     """
 
     refused: PartError | None = None
@@ -30,7 +29,6 @@ class MemoryWriting:
     end: WriteEnd | PartError | None = None
     emptied: bool = False
     ended: bool = False
-    sole_owner: Owner | None = None
     data: bytearray = field(default_factory=bytearray)
 
 

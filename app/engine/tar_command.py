@@ -6,24 +6,13 @@ from enum import StrEnum
 
 from app.archive.dialects import Dialect
 from app.archive.patterns import swallows_root
-from app.archive.plain_volumes import DEPTH, Owner
+from app.archive.plain_volumes import DEPTH
 
 # LC_ALL: so that tar's words can be judged. TAR_OPTIONS: the image's own wishes would change the stream.
 ENVIRONMENT = {"LC_ALL": "C", "TAR_OPTIONS": ""}
 # Numeric, because an image need not have /etc/passwd; root, because volumes belong to many users.
 USER = "0"
-ROOT: Owner = (0, 0)
 FINE_FACTS = "extended attributes, ACLs and fractions of a second"
-
-# What root may do that tar makes use of (capabilities(7)): it stays with whom tar becomes.
-_KEPT = "+chown,+dac_override,+fowner,+fsetid"
-
-
-def becoming(owner: Owner) -> list[str]:
-    """Give what makes the command behind it run as the owner, and still write what belongs to others (util-linux)."""
-    uid, gid = owner
-    kept = [f"--inh-caps={_KEPT}", f"--ambient-caps={_KEPT}"]
-    return ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *kept, "--"]
 
 
 class TarKind(StrEnum):
@@ -75,18 +64,13 @@ class Tar:
         """Say which headers this tar understands where it extracts."""
         return Dialect.PAX if self.kind is TarKind.GNU else Dialect.GNU
 
-    def extraction(self, path: str, *, plain: bool = False, maker: Owner | None = None) -> list[str]:
+    def extraction(self, path: str, *, plain: bool = False) -> list[str]:
         """Give the command that extracts standard input into the directory; `plain` is for GNU tar only.
-
-        With a `maker` everything plain is made as that owner's, and given to nobody afterwards: two system calls less
-        for a file, of seven.
 
         By default both GNU tar and busybox unlink what is in the way of a file, and keep directories that exist.
         """
         if self.kind is TarKind.GNU:
-            owners = [] if maker is None else ["--no-same-owner"]
-            become = [] if maker is None or maker == ROOT else becoming(maker)
-            return [*become, *_GNU_EXTRACT, *owners, *(_GNU_PLAIN if plain else _GNU_ATTRIBUTES), "-C", path]
+            return [*_GNU_EXTRACT, *(_GNU_PLAIN if plain else _GNU_ATTRIBUTES), "-C", path]
         return ["tar", "-x", "-f", "-", *(["--numeric-owner"] if self.numeric else []), "-C", path]
 
     def command(self, path: str, exclude: Sequence[str]) -> list[str]:

@@ -6,7 +6,6 @@ import posixpath
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
-from app.archive.plain_volumes import Owner
 from app.engine.archive_room import empty_by_replacing, look_at
 from app.engine.archive_sink import ArchiveSink
 from app.engine.base import VolumeSink
@@ -33,18 +32,9 @@ class Place:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """Say what the stream will be, as `Engine.write_volume` has it, and whether the directory is emptied first."""
-
-    empty: bool
-    plain: bool
-    sole_owner: Owner | None
-
-
 @contextlib.asynccontextmanager
 async def writing(
-    client: Client, target: Target, path: str, offer: Offer, *, stall_seconds: float, owner: str
+    client: Client, target: Target, path: str, *, empty: bool, plain: bool, stall_seconds: float, owner: str
 ) -> AsyncIterator[VolumeSink]:
     """Open a volume for writing; leaving the block ends and removes whatever was started for it.
 
@@ -55,11 +45,11 @@ async def writing(
     async with contextlib.AsyncExitStack() as undo:
         place = await undo.enter_async_context(_placed(client, target, path, owner))
         hands = place.hands
-        if hands is None or client.endpoint.tls is not None or not (offer.empty or hands.tar.kind is TarKind.GNU):
-            way = _by_archive(client, target, path, place, empty=offer.empty, stall_seconds=stall_seconds)
+        if hands is None or client.endpoint.tls is not None or not (empty or hands.tar.kind is TarKind.GNU):
+            way = _by_archive(client, target, path, place, empty=empty, stall_seconds=stall_seconds)
         else:
             mounts = target.mounts_below(place.path)
-            way = _by_tar(client, hands, place.path, mounts, offer, stall_seconds=stall_seconds)
+            way = _by_tar(client, hands, place.path, mounts, empty=empty, plain=plain, stall_seconds=stall_seconds)
         yield await undo.enter_async_context(way)
 
 
@@ -100,21 +90,20 @@ async def _images(client: Client, target: Target) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def _by_tar(
-    client: Client, hands: Hands, path: str, mounts: Sequence[str], offer: Offer, *, stall_seconds: float
+    client: Client, hands: Hands, path: str, mounts: Sequence[str], *, empty: bool, plain: bool, stall_seconds: float
 ) -> AsyncIterator[VolumeSink]:
     words = WriteWords(hands.target)
     # what is not removed may have ACLs, which only the long command takes away: the directory, and mounts below it
-    plain = offer.plain and not mounts and offer.empty and hands.tar.kind is TarKind.GNU and not hands.has_acl
-    if offer.empty:
+    plain = plain and not mounts and empty and hands.tar.kind is TarKind.GNU and not hands.has_acl
+    if empty:
         plain = await empty_directory(client, hands, path) and plain
-    maker = hands.maker if plain and hands.maker == offer.sole_owner else None
-    extraction = hands.tar.extraction(path, plain=plain, maker=maker)
+    extraction = hands.tar.extraction(path, plain=plain)
     command = Command(extraction, has_shell=True, user=USER, environment=ENVIRONMENT, fed=True)
     process = ExecProcess(
         client, hands.container, command, on_stderr=words.feed, stall_seconds=stall_seconds, called=hands.target
     )
     async with contextlib.AsyncExitStack() as undo:
-        with _after_emptying(hands.target, emptied=offer.empty):
+        with _after_emptying(hands.target, emptied=empty):
             await undo.enter_async_context(executing(process))
         flush = await undo.enter_async_context(flushing(client, hands, [path, *mounts]))
         yield TarSink(process, words, hands, flush, plain=plain)

@@ -120,39 +120,50 @@ async def test_a_disk_of_the_volume_that_hangs_fails_it(lab: Lab, monkeypatch: p
     assert caught.value.code is Code.STREAM_CUT
 
 
-async def written_slowly(lab: Lab, container: TestContainer, sync: str) -> WriteEnd:
+async def written_slowly(lab: Lab, container: TestContainer, sync: str, *, sign: str = "/tmp/ran") -> WriteEnd:
     """Write half of a volume, the other half once `sync` has run, which does something else only that first time."""
-    container.sh(replaced(f"[ -e /tmp/ran ] && exit; touch /tmp/ran; {sync}"))
+    container.sh(replaced(f"touch /tmp/asked; [ -e /tmp/ran ] && exit; touch /tmp/ran; {sync}"))
     data = packed({"file": os.urandom(1 << 20)})
     async with lab.engine.write_volume(container.name, "/vol", empty=True) as sink:
         await asyncio.to_thread(pour, sink, data[: len(data) // 2])
-        await asyncio.to_thread(container.sh, "until test -e /tmp/ran; do sleep 0.01; done")
+        await asyncio.to_thread(container.sh, f"until test -e {sign}; do sleep 0.01; done")
         await asyncio.to_thread(pour, sink, data[len(data) // 2 :])
         return await sink.end()
 
 
-async def test_what_a_disk_says_only_once_is_not_lost(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("words", ["Input/output error", "No data available", "Structure needs cleaning"])
+async def test_what_a_disk_says_only_once_is_not_lost(words: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flushing, "_PERIOD_SECONDS", 0.05)
-    refusal = r"The disk refuses what was written to .*: Input/output error$"
+    refusal = f"The disk refuses what was written to .*: {words}$"
     with lab.made("gnu") as container, pytest.raises(PartError, match=refusal) as caught:
-        await written_slowly(lab, container, SYNCS["refuses"])
+        await written_slowly(lab, container, f"echo \"sync: error syncing '/vol': {words}\" >&2; exit 1")
     assert caught.value.code is Code.VOLUME_INCOMPLETE
 
 
-async def test_a_sync_that_is_killed_meanwhile_is_a_warning(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sync", [SYNCS["is killed"], "exit 1"])
+async def test_a_sync_that_fails_meanwhile_is_a_warning(sync: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flushing, "_PERIOD_SECONDS", 0.05)
     with lab.made("gnu") as container:
-        end = await written_slowly(lab, container, SYNCS["is killed"])
-    assert end.warnings == (
-        f"whether the disk has what was written is not known: 'sync' in {container.name} ended with 137",
-    )
+        end = await written_slowly(lab, container, sync)
+    why = f"'sync' in {container.name} failed once before it did not"
+    assert end.warnings == (f"whether the disk has what was written is not known: {why}",)
 
 
-async def test_a_sync_that_cannot_do_one_disk_is_left_until_the_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_old_sync_flushes_all_at_the_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flushing, "_PERIOD_SECONDS", 0.05)
     with lab.made("gnu") as container:
-        end = await written_slowly(lab, container, 'echo "sync: unrecognized option: f" >&2; exit 1')
+        end = await written_slowly(lab, container, f"rm /tmp/ran; {SYNCS['is old']}", sign="/tmp/asked")
+        assert container.sh("ls /tmp/all") == "/tmp/all\n"
     assert end.warnings == ()
+
+
+async def test_an_engine_that_gives_no_answer_once_is_a_warning(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flushing, "_PERIOD_SECONDS", 0.05)
+    monkeypatch.setattr(flushing, "_SECONDS", 5)
+    with lab.made("gnu") as container:
+        end = await written_slowly(lab, container, "exec sleep 98765")
+    why = f"'sync' in {container.name} failed once before it did not"
+    assert end.warnings == (f"whether the disk has what was written is not known: {why}",)
 
 
 async def test_what_is_given_up_leaves_no_sync_behind(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

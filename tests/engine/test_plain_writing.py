@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.archive.plain_volumes import Owner
 from app.engine.base import Way
-from app.engine.tar_command import Tar
 from tests.engine.lab import Lab
 from tests.engine.writing import packed, pour, write_all
 from tests.support.trees import describe
@@ -65,14 +63,14 @@ async def test_what_is_plain_arrives_without_its_prefix(kind: str, way: Way, lab
     assert {found[name].mtime for name in found} == {MTIME * 10**9}
 
 
-def of_one_owner(owner: Owner) -> bytes:
+def of_all_modes() -> bytes:
     """Pack a plain volume of everything that a mode may be, some of it behind a folder that nobody may write to."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as tar:
         for name, kind, mode in MODES:
             member = tarfile.TarInfo(PREFIX + name)
             member.type, member.mode, member.mtime = kind, mode, MTIME
-            member.uid, member.gid = owner
+            member.uid, member.gid = 1234, 5678
             member.linkname = "none" if kind == tarfile.SYMTYPE else ""
             tar.addfile(member)
     return file.getvalue()
@@ -92,63 +90,17 @@ MODES = (
 )
 
 
-@pytest.fixture
-def makers(monkeypatch: pytest.MonkeyPatch) -> list[Owner | None]:
-    """Gather as whose files tar was told to make them."""
-    told: list[Owner | None] = []
-    extraction = Tar.extraction
-
-    def extract(tar: Tar, path: str, *, plain: bool = False, maker: Owner | None = None) -> list[str]:
-        told.append(maker)
-        return extraction(tar, path, plain=plain, maker=maker)
-
-    monkeypatch.setattr(Tar, "extraction", extract)
-    return told
-
-
 @pytest.mark.parametrize("mode", [0o755, 0o2777])
-@pytest.mark.parametrize("owner", [(0, 0), (1234, 5678), (0, 33)])
-async def test_what_belongs_to_one_owner_is_made_as_its(
-    owner: Owner, mode: int, lab: Lab, makers: list[Owner | None]
-) -> None:
+async def test_every_mode_arrives_whatever_the_directory_had(mode: int, lab: Lab) -> None:
     with lab.made("gnu") as container:
-        os.chown(container.volume, *owner)
         container.volume.chmod(mode)
-        async with lab.engine.write_volume(container.name, "/vol", empty=True, plain=True, sole_owner=owner) as sink:
-            await asyncio.to_thread(pour, sink, of_one_owner(owner))
+        async with lab.engine.write_volume(container.name, "/vol", empty=True, plain=True) as sink:
+            await asyncio.to_thread(pour, sink, of_all_modes())
             end = await sink.end()
         found = describe(container.volume)
-    assert (end.exit_code, end.warnings, makers) == (0, (), [owner])
+    assert (end.exit_code, end.warnings) == (0, ())
     facts = {os.fsdecode(name): (one.mode & 0o7777, one.uid, one.gid, one.mtime) for name, one in found.items()}
-    assert facts == {name: (mode, *owner, MTIME * 10**9) for name, _, mode in MODES}
-
-
-@pytest.mark.parametrize(
-    ("directory", "sole_owner"), [((0, 0), (1234, 5678)), ((1234, 5678), (0, 0)), ((1234, 5678), None)]
-)
-async def test_it_is_given_to_its_owners_where_the_directory_has_another(
-    directory: Owner, sole_owner: Owner | None, lab: Lab, makers: list[Owner | None]
-) -> None:
-    with lab.made("gnu") as container:
-        os.chown(container.volume, *directory)
-        async with lab.engine.write_volume(
-            container.name, "/vol", empty=True, plain=True, sole_owner=sole_owner
-        ) as sink:
-            await asyncio.to_thread(pour, sink, of_one_owner((1234, 5678)))
-            await sink.end()
-        owners = {(one.uid, one.gid) for one in describe(container.volume).values()}
-    assert (makers, owners) == ([None], {(1234, 5678)})
-
-
-async def test_it_is_given_to_its_owner_where_root_may_not_become_another(lab: Lab, makers: list[Owner | None]) -> None:
-    owner = (1234, 5678)
-    with lab.made("gnu", ["--cap-drop=SETUID"]) as container:
-        os.chown(container.volume, *owner)
-        async with lab.engine.write_volume(container.name, "/vol", empty=True, plain=True, sole_owner=owner) as sink:
-            await asyncio.to_thread(pour, sink, of_one_owner(owner))
-            await sink.end()
-        owners = {(one.uid, one.gid) for one in describe(container.volume).values()}
-    assert (makers, owners) == ([None], {owner})
+    assert facts == {name: (mode, 1234, 5678, MTIME * 10**9) for name, _, mode in MODES}
 
 
 async def wants_plain(lab: Lab, container: str, *, empty: bool = True) -> bool:

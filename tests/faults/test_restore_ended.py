@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 import pytest
 from typing_extensions import override
 
-from app.archive.plain_volumes import Owner
 from app.catalog.local import LocalStore
 from app.cell.restoring.swap import Swap
 from app.cell.restoring.workspace import Workspace
@@ -209,12 +208,12 @@ class CancellingEngine(MemoryEngine):
     @override
     @asynccontextmanager
     async def write_volume(
-        self, container: str, path: str, *, empty: bool, plain: bool = False, sole_owner: Owner | None = None
+        self, container: str, path: str, *, empty: bool, plain: bool = False
     ) -> AsyncIterator[VolumeSink]:
         if self._house.runs[-1].threads._stop.is_set():
             self._cancel()
             await asyncio.sleep(0)
-        async with super().write_volume(container, path, empty=empty, plain=plain, sole_owner=sole_owner) as sink:
+        async with super().write_volume(container, path, empty=empty, plain=plain) as sink:
             yield sink
 
 

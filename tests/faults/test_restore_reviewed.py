@@ -10,7 +10,6 @@ import pytest
 from typing_extensions import override
 
 from app.archive.parts import Part, PartKind
-from app.archive.plain_volumes import Owner
 from app.cell.restoring.workspace import open_workspace
 from app.engine.base import ContainerState, VolumeSink
 from app.engine.journal import quiesced, recover
@@ -47,9 +46,9 @@ class Emptying(MemoryEngine):
 
     @override
     def write_volume(
-        self, container: str, path: str, *, empty: bool, plain: bool = False, sole_owner: Owner | None = None
+        self, container: str, path: str, *, empty: bool, plain: bool = False
     ) -> contextlib._AsyncGeneratorContextManager[VolumeSink]:
-        del plain, sole_owner
+        del plain
         return self._write(container, path, empty=empty)
 
     @contextlib.asynccontextmanager

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from app.archive.plain_volumes import Owner
 from app.cell.restoring.journal import Journal, Kind
 from app.engine.base import ContainerState, VolumeSink
 from app.engine.memory import MemoryContainer, MemoryEngine
@@ -240,10 +239,10 @@ async def test_a_container_that_no_longer_runs_afterwards_is_named(house: House)
         @override
         @asynccontextmanager
         async def write_volume(
-            self, container: str, path: str, *, empty: bool, plain: bool = False, sole_owner: Owner | None = None
+            self, container: str, path: str, *, empty: bool, plain: bool = False
         ) -> AsyncIterator[VolumeSink]:
             machine.state = ContainerState.STOPPED
-            async with super().write_volume(container, path, empty=empty, plain=plain, sole_owner=sole_owner) as sink:
+            async with super().write_volume(container, path, empty=empty, plain=plain) as sink:
                 yield sink
 
     house.memory_engine = Stopping(house.machines)

@@ -73,9 +73,8 @@ def images(docker_host: str) -> Iterator[Images]:
 def gnu_root() -> bytes:
     """Pack the root file system of a busybox with this machine's GNU tar and sh."""
     busybox = _busybox()
-    # busybox's own sh would run its own tar, whatever lies in /bin; its own setpriv cannot become anybody
-    own = {**_program("tar"), **_program("sh"), **_program("setpriv")}
-    return _root({"bin/busybox": busybox, **own}, links=_applets(busybox) - {"tar", "sh", "setpriv"})
+    own = {**_program("tar"), **_program("sh")}  # busybox's own sh would run its own tar, whatever lies in /bin
+    return _root({"bin/busybox": busybox, **own}, links=_applets(busybox) - {"tar", "sh"})
 
 
 def _busybox() -> Path:

@@ -142,11 +142,7 @@ class VolumeWriter:
             async with quiesced(engine, self._tools.journal, volume.container, volume.quiesce) as hold:
                 try:
                     async with engine.write_volume(
-                        volume.container,
-                        volume.path,
-                        empty=not target.overlay,
-                        plain=self._reader.is_plain(prefix),
-                        sole_owner=self._reader.sole_owner(prefix),
+                        volume.container, volume.path, empty=not target.overlay, plain=self._reader.is_plain(prefix)
                     ) as sink:
                         begun = True
                         self._sink = sink

@@ -126,40 +126,6 @@ def test_a_volume_is_not_plain_that_has(stream: bytes) -> None:
     assert proven(stream).plain == {}
 
 
-def owned(uid: int, gid: int = 100) -> dict[str, bytes]:
-    return {"uid": b"%07o" % uid, "gid": b"%07o" % gid}
-
-
-TIMED = pax({b"mtime": b"1700000000.5"})
-A_ROOT, A_FILE = block(b"./", kind=b"5", **owned(5000)), block(b"./a", **owned(5000))
-ONE_OWNER = {
-    "nothing but the root": A_ROOT,
-    "files": A_ROOT + A_FILE + TIMED + block(b"./b", **owned(5000)),
-    "a folder and a link": A_ROOT
-    + A_FILE
-    + block(b"./d/", kind=b"5", **owned(5000))
-    + block(b"./l", kind=b"2", link=b"a", **owned(5000)),
-}
-MORE_OWNERS = {
-    "another user's first file": A_ROOT + block(b"./a", **owned(5001)),
-    "another user's later file": A_ROOT + A_FILE + TIMED + block(b"./b", **owned(5001)) + block(b"./c", **owned(5000)),
-    "another group's file": A_ROOT + A_FILE + block(b"./b", **owned(5000, 101)),
-    "another user's folder": A_ROOT + A_FILE + block(b"./d/", kind=b"5", **owned(0)) + block(b"./d/a", **owned(5000)),
-    "another user's root": ROOT + A_FILE,
-    "a record of another user": A_ROOT + A_FILE + pax({b"uid": b"5001"}) + block(b"./b", **owned(5000)),
-}
-
-
-@pytest.mark.parametrize("stream", ONE_OWNER.values(), ids=ONE_OWNER)
-def test_whom_all_of_a_volume_belongs_to_is_known(stream: bytes) -> None:
-    assert proven(stream).plain[PREFIX].sole_owner == (5000, 100)
-
-
-@pytest.mark.parametrize("stream", MORE_OWNERS.values(), ids=MORE_OWNERS)
-def test_a_volume_has_no_sole_owner_with(stream: bytes) -> None:
-    assert proven(stream).plain[PREFIX].sole_owner is None
-
-
 def test_volumes_of_an_archive_without_a_header_are_not_plain() -> None:
     tar = b"".join(file_member(PREFIX + name, b"") for name in (b"", b"a")) + END_OF_ARCHIVE
     assert verify_tar([tar], size=len(tar)).plain == {}
