@@ -26,7 +26,7 @@ _TELL_PID = ("sh", "-c", 'echo "$$" >&2; exec "$@"', "sh")
 # still to come on standard error: there both are one.
 _TELL_PID_FED = ("sh", "-c", 'echo "$$" >&2; exec "$@" 2>&1', "sh")
 _KILL = 'kill "-$1" "-$2" || kill "-$1" "$2"'  # the whole process group, else the process alone
-_GRACE_SECONDS = 2.0
+_GRACE_SECONDS = 10.0  # on a busy machine the engine hears late that a process has ended
 _TERM_SECONDS = 0.5  # a tar that is told to end does so at once, unless it stands still
 _POLL_SECONDS = 0.05
 _PID_LINE_LIMIT = 64

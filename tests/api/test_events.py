@@ -39,7 +39,7 @@ async def client_at(resources: Resources, *, grace: int | None = 5) -> AsyncIter
     async with (
         asyncio.timeout(60),
         served(app, resources, grace=grace) as url,
-        httpx2.AsyncClient(base_url=url, headers=headers) as client,
+        httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client,
     ):
         yield client
 

@@ -9,6 +9,7 @@ from app.engine.base import VolumeStream
 from app.engine.docker import DockerEngine
 from app.errors import Code, PartError
 from tests.support.docker_engine import Images, RunContainer, TestContainer
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.engine
 
@@ -46,7 +47,7 @@ async def test_leaving_ends_a_tar_that_hangs_in_silence(
         async with engine.read_volume(container.name, "/vol"):
             while not runs(container, "sleep 987"):
                 pass
-        assert not runs(container, "sleep 987")
+        eventually(lambda: not runs(container, "sleep 987"), what="the process is ended")
 
 
 @pytest.mark.parametrize("kind", ["busybox", "bare"])
@@ -76,11 +77,13 @@ async def test_a_command_gives_its_exit_code_and_the_tail_of_both_its_outputs(
     engine: DockerEngine, images: Images, run_container: RunContainer
 ) -> None:
     with run_container(images.busybox) as container:
-        script = "head -c 9000 /dev/zero | tr '\\0' x; echo last; sleep 0.1; echo words >&2; exit 3"
+        script = "head -c 9000 /dev/zero | tr '\\0' x; echo last; exit 3"
         result = await engine.run(container.name, ["sh", "-c", script], timeout_seconds=30)
+        both = await engine.run(container.name, ["sh", "-c", "echo last; echo words >&2"], timeout_seconds=30)
     assert result.exit_code == 3
     assert len(result.output) == 4096
-    assert result.output.endswith("xxlast\nwords\n")
+    assert result.output.endswith("xxlast\n")
+    assert sorted(both.output.splitlines()) == ["last", "words"]  # the engine carries them side by side
 
 
 async def test_a_command_that_is_not_there_has_the_exit_code_of_that(
@@ -108,7 +111,7 @@ async def test_a_command_that_runs_too_long_is_ended_with_its_children(
             await engine.run(container.name, ["sh", "-c", "tail -f /dev/null & wait"], timeout_seconds=0.5)
         assert raised.value.code is Code.HOOK_TIMEOUT
         assert container.name in raised.value.message
-        assert not runs(container, "tail")
+        eventually(lambda: not runs(container, "tail"), what="the children are ended")
 
 
 async def test_a_command_that_ignores_the_first_signal_is_killed(
@@ -120,7 +123,7 @@ async def test_a_command_that_ignores_the_first_signal_is_killed(
                 container.name, ["sh", "-c", "trap '' TERM; while :; do sleep 987; done"], timeout_seconds=0.5
             )
         assert raised.value.code is Code.HOOK_TIMEOUT
-        assert not runs(container, "sleep 987")
+        eventually(lambda: not runs(container, "sleep 987"), what="the process is ended")
 
 
 async def test_du_gives_an_estimate_where_it_can(

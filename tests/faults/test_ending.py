@@ -36,10 +36,10 @@ def hold_in(house: House, stage: str) -> None:
         house.store = GatedStore(house, stage)
 
 
-async def end_by(house: House, how: str, stage: str) -> Job:
-    """Run the job that is held in a stage, and end it there."""
+async def end_by(house: House, how: str, stage: str, *, limit: float = 0.5) -> Job:
+    """Run the job that is held in a stage, and end it there; `limit` is how long it may run, in seconds."""
     if how == "timeout":
-        house.configure(job_timeout=0.5)
+        house.configure(job_timeout=limit)
         return await house.back_up()
     await house.queue()
     running = asyncio.create_task(house.work())
@@ -71,7 +71,7 @@ async def test_ended(house: House, how: str, stage: str) -> None:
 @pytest.mark.parametrize("how", ENDS)
 async def test_what_is_published_stays_and_is_recorded(house: House, how: str) -> None:
     house.store = GatedStore(house, "published")
-    job = await end_by(house, how, "publish")
+    job = await end_by(house, how, "publish", limit=8)
     assert job.state is JobState.SUCCEEDED
     assert job.error is None
     assert job.result is not None

@@ -32,13 +32,13 @@ async def fake(house: House, tmp_path: Path) -> AsyncIterator[FakeEngine]:
     add_service(house.root, "mail", {"name": "mailboxes", "path": "/var/mail"})
     async with FakeEngine(tmp_path / "engine.sock") as fake:
         fake.add_container("cell-mail", {"/var/mail": MAIL})
-        house.configure(stall_timeout=0.5)
         async with using(house, fake):
             yield fake
 
 
 @asynccontextmanager
-async def using(house: House, fake: FakeEngine) -> AsyncIterator[None]:
+async def using(house: House, fake: FakeEngine, *, stall_timeout: float = 30) -> AsyncIterator[None]:
+    house.configure(stall_timeout=stall_timeout)
     endpoint = Endpoint.resolve({"DOCKER_HOST": fake.docker_host})
     house.engine = engine = DockerEngine(endpoint, stall_seconds=house.settings.stall_timeout)
     try:
@@ -71,7 +71,8 @@ async def test_sound_engine(house: House, fake: FakeEngine) -> None:
 
 async def test_stall_names_the_container(house: House, fake: FakeEngine) -> None:
     fake.fault = Fault(stall_at=150_000)
-    found = assert_mail_failed(house, await house.back_up(), Code.STREAM_STALLED)
+    async with using(house, fake, stall_timeout=3):
+        found = assert_mail_failed(house, await house.back_up(), Code.STREAM_STALLED)
     assert found.error is not None
     assert "cell-mail" in found.error.message
     assert len(found.damaged) == 1
@@ -81,7 +82,8 @@ async def test_stall_names_the_container(house: House, fake: FakeEngine) -> None
 
 async def test_stall_before_the_first_byte(house: House, fake: FakeEngine) -> None:
     fake.fault = Fault(stall_at=0)
-    assert_mail_failed(house, await house.back_up(), Code.STREAM_STALLED)
+    async with using(house, fake, stall_timeout=0.5):
+        assert_mail_failed(house, await house.back_up(), Code.STREAM_STALLED)
 
 
 @pytest.mark.parametrize("exit_code", [2, 137])
@@ -139,7 +141,8 @@ async def test_archive_endpoint_that_is_cut(house: House, fake: FakeEngine) -> N
 async def test_stopped_container_whose_archive_stalls(house: House, fake: FakeEngine) -> None:
     fake.containers["cell-mail"].state = "exited"
     fake.fault = Fault(stall_at=150_000)
-    assert_mail_failed(house, await house.back_up(), Code.STREAM_STALLED)
+    async with using(house, fake, stall_timeout=0.5):
+        assert_mail_failed(house, await house.back_up(), Code.STREAM_STALLED)
 
 
 class DyingEngine(FakeEngine):
@@ -216,8 +219,7 @@ async def test_engine_that_is_away_does_not_matter_where_no_service_is_installed
 
 async def test_cancelled_while_the_stream_stalls_ends_the_tar_in_the_container(house: House, fake: FakeEngine) -> None:
     fake.fault = Fault(stall_at=150_000)
-    house.configure(stall_timeout=60)
-    async with using(house, fake):
+    async with using(house, fake, stall_timeout=60):
         await house.queue()
         running = asyncio.create_task(house.work())
         await house.seen_in("volumes")

@@ -129,7 +129,7 @@ def test_serve_replaces_a_worker_that_was_stopped(place: Place, engine: Stalling
         job = stalled(service, engine, services=["calendar"])
         (worker,) = (process for process in place.processes() if is_worker(process))
         os.kill(worker, signal.SIGSTOP)
-        eventually(lambda: service.job(job["job_id"])["finished_at"] is not None, what="it is recovered", limit=60)
+        eventually(lambda: service.job(job["job_id"])["finished_at"] is not None, what="it is recovered", limit=120)
         done = service.job(job["job_id"])
         assert (done["state"], done["error"]["code"]) == ("failed", "worker_lost")
         assert engine.state(CALENDAR[0]) == "running"

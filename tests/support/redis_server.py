@@ -1,5 +1,7 @@
 """A real Redis (or Valkey) server for tests: started, killed and started again."""
 
+import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -89,10 +91,11 @@ class RedisServer:
 
 
 def free_port() -> int:
-    """Give a TCP port on loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """Give a TCP port on loopback that nobody listens on, and that no connection going out is given meanwhile."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # below the kernel's own choice (ip_local_port_range)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextmanager

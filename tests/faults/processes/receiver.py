@@ -11,6 +11,8 @@ from typing import Any
 from standardwebhooks import Webhook
 from typing_extensions import override
 
+from tests.support.redis_server import free_port
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_dGhlIHNlY3JldCBvZiBvbmUgcmVxdWVzdCBhbG9uZSE="
 
@@ -48,7 +50,7 @@ class Receiver:
     """Hold what came; `answer` says how the next request is answered."""
 
     def __init__(self) -> None:
-        self.port = 0
+        self.port = free_port()  # it comes back to it
         self.messages: list[Message] = []
         self.answer: Answer = well
         self._server: _Server | None = None

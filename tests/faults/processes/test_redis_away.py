@@ -17,7 +17,7 @@ def restarted(world: World) -> None:
     """Kill Redis and start it on what it had written; meanwhile the job goes on."""
     world.redis.kill()
     world.containers.flow()
-    time.sleep(LEASE / 2)  # how long it is away, not something that is waited for
+    time.sleep(LEASE / 4)  # how long it is away, not something that is waited for
     world.redis.start()
 
 
@@ -25,7 +25,7 @@ def away_for_long(world: World) -> None:
     """Kill Redis and start it when every lease has run out."""
     world.redis.kill()
     world.containers.flow()
-    time.sleep(2 * LEASE)  # how long it is away
+    time.sleep(1.5 * LEASE)  # how long it is away
     world.redis.start()
 
 
@@ -34,7 +34,7 @@ def stopped(world: World) -> None:
     assert world.redis.process is not None
     world.redis.process.send_signal(signal.SIGSTOP)
     world.containers.flow()
-    time.sleep(2 * LEASE)  # how long it stands still
+    time.sleep(1.5 * LEASE)  # how long it stands still
     world.redis.process.send_signal(signal.SIGCONT)
 
 

@@ -52,6 +52,6 @@ def _check_stopped(world: World, kind: str, stage: str, job_id: str) -> None:
         assert job["state"] in DONE, job
     else:
         assert (job["state"], job["error"]["code"]) == ("failed", "worker_stopped"), job
-    assert world.containers.faults() == []
+    eventually(lambda: not world.containers.faults(), what="nothing is left in the containers")
     world.workers.only(world.workers.start())
     prove_sound(world, kind, job)

@@ -12,6 +12,7 @@ from tests.support.service import Place
 from tests.support.waiting import eventually
 
 _STOP_LIMIT = 40.0
+_REACHED_LIMIT = 90.0  # the last stages of a restore come after all others
 
 
 class Gate:
@@ -112,7 +113,8 @@ class Workers:
 
     def held(self, place: str) -> Worker:
         """Give the worker that has come to the gate; fail where none comes."""
-        eventually(lambda: self.gate.reached is not None, what=f"a worker stands at {place}\n{self.say()}")
+        what = f"a worker stands at {place}\n{self.say()}"
+        eventually(lambda: self.gate.reached is not None, what=what, limit=_REACHED_LIMIT)
         process = self.gate.reached
         return next(worker for worker in self.all if worker.pid == process)
 

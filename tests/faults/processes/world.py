@@ -20,7 +20,7 @@ from tests.support.trees import Tree, describe, differences
 from tests.support.waiting import eventually
 
 PASSPHRASE = "correct horse battery staple"
-LEASE = 2.0
+LEASE = 4.0
 ROOT = b"."
 
 

@@ -125,7 +125,7 @@ async def test_a_connection_that_is_reset_is_a_cut(state: str) -> None:
 async def test_a_stream_that_stalls_is_given_up_and_names_the_container(fake: FakeEngine, state: str) -> None:
     fake.containers["cell-a"].state = state
     fake.fault = Fault(stall_at=1000)
-    engine = engine_of(fake, stall_seconds=0.2)
+    engine = engine_of(fake, stall_seconds=3)
     taken, error = await broken(engine)
     assert error.code is Code.STREAM_STALLED
     assert "cell-a" in error.message

@@ -139,7 +139,10 @@ async def test_the_server_ends_when_the_block_is_cancelled(state: Path) -> None:
         pass
 
 
-async def test_a_server_whose_parent_is_killed_ends_too_and_its_data_is_there_for_the_next(state: Path) -> None:
+async def test_a_server_whose_parent_is_killed_ends_too_and_its_data_is_there_for_the_next(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.embedded.LOCK_LIMIT", 30)
     async with _parent(state) as parent:
         server = int((await _says(parent)).removeprefix("runs "))
         assert _runs(server)

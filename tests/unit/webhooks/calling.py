@@ -14,7 +14,8 @@ from tests.support.webhook_receiver import (
 )
 
 BODY = json.dumps({"job_id": "1"}).encode()
-SHORT = aiohttp.ClientTimeout(total=0.5, connect=0.3)
+SHORT_CONNECT = aiohttp.ClientTimeout(total=30, connect=0.3)
+SHORT = aiohttp.ClientTimeout(total=3)
 
 
 async def call(url: str, *, networks: tuple[str, ...] = LOOPBACK, resolver: AbstractResolver | None = None) -> Attempt:

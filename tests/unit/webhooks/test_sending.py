@@ -18,7 +18,7 @@ from tests.support.webhook_receiver import (
     raw,
     receiver,
 )
-from tests.unit.webhooks.calling import BODY, SHORT, assert_nothing_shown, call
+from tests.unit.webhooks.calling import BODY, SHORT, SHORT_CONNECT, assert_nothing_shown, call
 
 
 async def test_a_message_arrives_signed_and_whole() -> None:
@@ -76,7 +76,7 @@ async def test_nobody_listens() -> None:
 
 
 async def test_a_host_that_takes_no_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_LIMITS", SHORT)
+    monkeypatch.setattr(sending, "_LIMITS", SHORT_CONNECT)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
