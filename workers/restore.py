@@ -1,7 +1,7 @@
 """The restore job: verify, plan, safety archive, the cell's files in order, volumes, regeneration."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,8 +18,9 @@ from app.cell.restoring.staging import Staging
 from app.cell.restoring.swap import Swap
 from app.cell.restoring.workspace import Workspace, open_workspace
 from app.engine.base import ContainerState
+from app.engine.journal import recover
 from app.engine.shield import see_through
-from app.errors import BackupError, Code, JobError, PartError
+from app.errors import BackupError, Code, JobError
 from app.jobs.keys import unpack_keys
 from app.jobs.records import JobState
 from workers.regeneration.regenerating import regenerate, reload_cell, tell_again
@@ -57,7 +58,8 @@ async def restore(run: JobRun) -> Ending:
     keys = unpack_keys(await run.tools.jobs.secrets.open(job.job_id)) if entry.encrypted else (None, None)
     work = _Restore(run, request, *keys)
     opening = open_workspace(settings.cell_root, job_id=job.job_id, backup_id=job.backup_id)
-    with await run.threads.run(lambda: PinnedFile(run.tools.store.open(job.backup_id))) as archive:
+    pinned = await run.threads.run(lambda: PinnedFile(run.tools.store.open(job.backup_id)))
+    with pinned as archive, work.cut_off_is_told():
         async with run.threads.managed(opening) as workspace:
             plan = await work.prepare(archive, workspace)
             if request.dry_run:
@@ -79,6 +81,7 @@ class _Restore:
         self._saved: Saved | None = None
         self._begun: list[Part] = []
         self._lost: list[str] = []
+        self._is_committed = False
 
     @property
     def told(self) -> dict[str, object]:
@@ -124,20 +127,30 @@ class _Restore:
                 await self._put_volumes(archive, workspace, targets, plan.report)
             await run.check_may_publish()
             await see_through(run.threads.run(swap.commit))
-        run.settle(self.ending())
+        self._settle()
         await run.note()  # while the journal is there: whoever ends this job for a dead worker knows that it is done
 
     async def complete(self, plan: RestorePlan) -> None:
         """Do what a restore is not undone for: generated configuration, routing rules, a look at the containers."""
-        run = self._run
+        with self._steps.step(Stage.REGENERATE) as told:
+            await self._regenerate(told)
+        with self._steps.step(Stage.FINISH):
+            self._run.warnings.extend(await self._look_at_containers(plan))
+
+    @contextmanager
+    def cut_off_is_told(self) -> Iterator[None]:
+        """Say that regeneration is owed where the job ends between the commit and its own end."""
         try:
-            with self._steps.step(Stage.REGENERATE) as told:
-                await self._regenerate(told)
-            with self._steps.step(Stage.FINISH):
-                run.warnings.extend(await self._look_at_containers(plan))
+            yield
         except BaseException:
-            run.warnings.append("The restore is done, but its regeneration was cut off: run 'cell-backup regenerate'.")
+            if self._is_committed:
+                cut_off = "The restore is done, but its regeneration was cut off: run 'cell-backup regenerate'."
+                self._run.warnings.append(cut_off)
             raise
+
+    def _settle(self) -> None:
+        self._is_committed = True
+        self._run.settle(self.ending())
 
     async def _regenerate(self, told: dict[str, Any]) -> None:
         run = self._run
@@ -197,11 +210,12 @@ class _Restore:
             yield
         except BaseException as error:
             if workspace.journal.committed:  # it was told to end just then: what is done is done
-                self._run.settle(self.ending())
+                self._settle()
                 raise
             await see_through(self._put_back(workspace, error))
-            if isinstance(error, PartError):
-                raise JobError(error.code, error.message, hint=error.hint) from error
+            first = _first(error) if _is_rollback(error) else error  # by now everything is back
+            if isinstance(first, BackupError):
+                raise JobError(first.code, first.message, hint=first.hint) from error
             raise
 
     async def _put_back(self, workspace: Workspace, cause: BaseException) -> None:
@@ -214,6 +228,8 @@ class _Restore:
         except JobError as error:
             raise JobError(error.code, f"{error.message}{why}", hint=error.hint) from error
         run.warnings.extend(await run.threads.run(workspace.roll_back))
+        # what stayed held because a volume could not be put back at once
+        run.warnings.extend(await recover(run.tools.journal, run.tools.engine))
         if Stage.RELOAD in self._steps.names:
             await tell_again(run.tools)  # whoever was told of the new files is told of the old ones
         self.told["rolled_back"] = not self._lost
@@ -287,10 +303,21 @@ def _expected(entry: Entry, request: RestoreRequest) -> int | None:
 
 def _why(cause: BaseException) -> str:
     """Say what made the restore fail: the first error, which those of undoing it came after."""
-    first = cause
-    while isinstance(first.__context__, BackupError):
-        first = first.__context__
+    first = _first(cause)
     return f" The restore had failed: {first.message}" if isinstance(first, BackupError) else ""
+
+
+def _is_rollback(error: BaseException) -> bool:
+    return isinstance(error, JobError) and error.code is Code.ROLLBACK_FAILED
+
+
+def _first(error: BaseException) -> BaseException:
+    """Give the error in whose handling this one came up, in its own words and not in those of its cause."""
+    first = error
+    while isinstance(error.__context__, BackupError):
+        first = first if error.__context__ is error.__cause__ else error.__context__
+        error = error.__context__
+    return first
 
 
 def _undone(result: PartResult) -> PartResult:

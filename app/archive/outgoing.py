@@ -63,6 +63,7 @@ class VolumeReader:
         self._volume = b""
         self._dialect = Dialect.PAX
         self._missing: set[str] = set()
+        self._below: tuple[str, ...] = ()
         # where the volume ends that was given without a look at its members
         self._until = 0
 
@@ -71,7 +72,8 @@ class VolumeReader:
     ) -> Iterator[Piece]:
         """Give the volume as a tar stream, in pieces; that of a volume without members has only its end.
 
-        `prefix` is that of its part; `leave_out` has full names: those members and hard links to them are left out.
+        `prefix` is that of its part; `leave_out` has full names: those members, what is
+        below them and hard links to them are left out.
         With `parents`, ArchiveError ARCHIVE_HOSTILE for a member whose folder was not given before it: where the volume
         is not emptied, a link may stand there. Raises too: ArchiveError ARCHIVE_DAMAGED, ARCHIVE_TRUNCATED, and what
         reading the archive raises; JobError INTERNAL for a volume that the archive does not have or whose turn is over.
@@ -79,6 +81,7 @@ class VolumeReader:
         self.files = 0
         self._parents = Parents() if parents else None
         self._volume, self._dialect, self._missing = prefix.encode(), dialect, set(leave_out)
+        self._below = tuple(f"{name}/" for name in leave_out)
         self._open()
         self._skip_to(self._volume)
         try:
@@ -175,7 +178,7 @@ class VolumeReader:
             yield from cut.pieces
 
     def _goes_short(self, path: bytes) -> bool:
-        if _readable(path) in self._missing:
+        if self._is_missing(_readable(path)):
             return False
         self._check_parent(path, is_folder=False)
         return True
@@ -189,11 +192,16 @@ class VolumeReader:
         told, name = member.told, _readable(member.told.path)
         if self._is_refused(member):
             self.warnings.append(f"{name} is left out: the engine takes no symlink that leaves its volume")
-        elif name not in self._missing and _readable(told.link) not in self._missing:
+        elif not self._is_missing(name) and not self._is_missing(_readable(told.link)):
             return True
-        self._missing.add(name)
-        self.left_out.append(name)
+        left = next((one for one in self._below if name.startswith(one)), name)
+        self._missing.add(left)
+        if self.left_out[-1:] != [left]:
+            self.left_out.append(left)
         return False
+
+    def _is_missing(self, name: str) -> bool:
+        return name in self._missing or name.startswith(self._below)
 
     def _is_refused(self, member: RawMember) -> bool:
         if self._dialect is not Dialect.GO or member.group.block[156] != headers.SYMLINK:

@@ -36,12 +36,14 @@ class ArchiveSink:
         *,
         stall_seconds: float,
         flush: Flush,
+        spared: tuple[str, ...] = (),
     ) -> None:
         self._client = client
         self._target = target
         self._path = path
         self._room = room
         self._flush = flush
+        self._spared = spared
         self._connection = Connection(client.endpoint, target.name, stall_seconds=stall_seconds)
         self._head = b""
         self._failure: PartError | None = None
@@ -69,6 +71,11 @@ class ArchiveSink:
             "ACLs, attributes without a value, holes and times before 1970 are not written: the engine's archive"
             " endpoint, which wrote this volume, cannot"
         )
+
+    @property
+    def spared(self) -> tuple[str, ...]:
+        """Name the mounts in the volume that cannot be replaced."""
+        return self._spared
 
     async def open(self, *, overlay: bool) -> None:
         """Begin the request; raise PartError ENGINE_UNREACHABLE."""

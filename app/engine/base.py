@@ -125,6 +125,10 @@ class VolumeSink(Protocol):
     def loses(self) -> str | None:
         """Say what of a file this way does not carry, though the stream may have it; None where it carries all."""
 
+    @property
+    def spared(self) -> tuple[str, ...]:
+        """Name the mounts in the volume that cannot be replaced, by relative path: nothing is to be written there."""
+
     def write(self, data: bytes | memoryview) -> None:
         """Hand over all of the data, blocking.
 

@@ -1,12 +1,14 @@
 """Working on a directory in a running container beside tar: what there is, and emptying it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.engine.client import Client
 from app.engine.look import ask
 from app.engine.tar_command import Tar, TarKind
 from app.engine.tar_words import readable
+from app.engine.target import Target
 from app.errors import Code, PartError
 
 _EMPTYING_SECONDS = 3600.0
@@ -31,6 +33,7 @@ _LOOK = (
 # What is made in a set-gid directory is set-gid too, and GNU tar doesn't expect that: folders would stay so.
 _EMPTY = 'cd -P "$1" && { ! test -g . || chmod g-s . 2>&1; } && find . ! -name . -prune -exec rm -rf -- {} + 2>&1'
 _LEFT = 'cd -P "$1" && find . ! -name . -print'
+_WHICH_ARE_FILES = 'for one; do if test -d "$one"; then echo folder; else echo file; fi; done'
 _MOUNTS = 'while read -r line; do printf "%s\\n" "$line"; done </proc/self/mountinfo'
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -65,36 +68,53 @@ async def look_for_hands(client: Client, container: str, path: str, *, target: s
     return Hands(container, target, tar, place.removesuffix("\n") or None, _ACL in archived)
 
 
-async def empty_directory(client: Client, hands: Hands, path: str) -> bool:
+async def empty_directory(client: Client, hands: Hands, path: str, spared: Sequence[str] = ()) -> bool:
     """Remove everything in the directory, but mount points, which are emptied; tell whether there were none.
 
-    Raises PartError VOLUME_NOT_EMPTIED.
+    `spared` are mounts in it that cannot be changed. Raises PartError: VOLUME_NOT_EMPTIED with rm's words, STREAM_CUT
+    where it is not known how much is left, because the engine or the container went away.
     """
     if path == "/":
         raise PartError(Code.VOLUME_NOT_EMPTIED, f"The root of {hands.target} is never emptied")
     try:
-        return await _emptied(client, hands, path)
+        return await _emptied(client, hands, path, spared)
     except PartError as error:
-        message = f"{path} in {hands.target} could not be emptied: {error.message}"
-        raise PartError(Code.VOLUME_NOT_EMPTIED, message) from error
+        code = error.code if error.code is Code.VOLUME_NOT_EMPTIED else Code.STREAM_CUT
+        raise PartError(code, f"{path} in {hands.target} could not be emptied: {error.message}") from error
 
 
-async def _emptied(client: Client, hands: Hands, path: str) -> bool:
+async def find_fixed(client: Client, hands: Hands, target: Target, path: str) -> tuple[str, ...]:
+    """Give the mounts below the directory in which nothing can be replaced: those that are read-only, or one file.
+
+    Raises PartError.
+    """
+    below = target.mounts_below(path)
+    if not below:
+        return ()
+    _, lines = await ask(client, hands.container, ["sh", "-c", _WHICH_ARE_FILES, "sh", *below])
+    files = {point for point, kind in zip(below, lines.split(), strict=False) if kind == "file"}
+    return tuple(point for point in below if point in target.read_only or point in files)
+
+
+async def _emptied(client: Client, hands: Hands, path: str, spared: Sequence[str]) -> bool:
     """Remove, and tell whether nothing is left; raises PartError with rm's words where more than mount points is."""
     words = ""
     for _ in range(_ATTEMPTS):
         command = ["sh", "-c", _EMPTY, "sh", path]
         code, words = await ask(client, hands.container, command, seconds=_EMPTYING_SECONDS, has_shell=True)
-        if code == 0 or await _only_mounts_left(client, hands.container, path):
+        if code == 0 or await _only_mounts_left(client, hands.container, path, spared):
             return code == 0
     said = readable("; ".join(words.strip().splitlines()[-5:]))[:_WORDS_LIMIT]
     raise PartError(Code.VOLUME_NOT_EMPTIED, said or "rm said nothing")
 
 
-async def _only_mounts_left(client: Client, container: str, path: str) -> bool:
-    """Say whether all that is left in the directory are mount points and the way to them."""
+async def _only_mounts_left(client: Client, container: str, path: str, spared: Sequence[str]) -> bool:
+    """Say whether all that is left in the directory are mount points, the way to them, and what is in those spared."""
     _, lines = await ask(client, container, ["sh", "-c", _MOUNTS])
     _, left = await ask(client, container, ["sh", "-c", _LEFT, "sh", path])
     points = [_OCTAL.sub(lambda found: chr(int(found[1], 8)), line.split()[4]) for line in lines.splitlines()]
     names = [f"{path}/{name.removeprefix('./')}" for name in left.splitlines()]
-    return all(any(f"{point}/".startswith(f"{name}/") for point in points) for name in names)
+    return all(
+        any(f"{point}/".startswith(f"{name}/") for point in points) or any(name.startswith(f"{one}/") for one in spared)
+        for name in names
+    )

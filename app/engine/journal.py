@@ -74,7 +74,7 @@ async def recover(journal: Path, engine: Engine, *, leave: Collection[str] = ())
         except PartError as error:
             lines.append(error.message)
         else:
-            lines.append(f"{container} was left {_DONE[mode]} by a backup, and runs again")
+            lines.append(f"{container} was left {_DONE[mode]}, and runs again")
     return lines
 
 

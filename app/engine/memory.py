@@ -182,7 +182,8 @@ class MemoryEngine:
             volume.tar = EMPTY_TAR
         way = _way_of_writing(machine)
         dialect = Dialect.GO if way is Way.ARCHIVE else machine.dialect
-        sink = MemorySink(writing, way, dialect, plain=plain and empty and dialect is Dialect.PAX)
+        plain = plain and empty and dialect is Dialect.PAX and not writing.spared
+        sink = MemorySink(writing, way, dialect, plain=plain)
         try:
             yield sink
         finally:

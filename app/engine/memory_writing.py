@@ -19,7 +19,8 @@ class MemoryWriting:
 
     `refused` is raised on entering the block, before anything is removed. After `fault_at` bytes `fault` is raised, or,
     where `hold` is set, writing blocks until it is aborted. `end` is what the sink says at its end; without one, a
-    writing that met its fault raises that again. `emptied`, `data` and `ended` tell what happened.
+    writing that met its fault raises that again. `spared` names what could not be replaced. `emptied`, `data` and
+    `ended` tell what happened.
     """
 
     refused: PartError | None = None
@@ -27,6 +28,7 @@ class MemoryWriting:
     fault_at: int = 0
     hold: bool = False
     end: WriteEnd | PartError | None = None
+    spared: tuple[str, ...] = ()
     emptied: bool = False
     ended: bool = False
     data: bytearray = field(default_factory=bytearray)
@@ -62,6 +64,11 @@ class MemorySink:
     def loses(self) -> str | None:
         """Say that nothing is lost."""
         return None
+
+    @property
+    def spared(self) -> tuple[str, ...]:
+        """Give what is scripted."""
+        return self._writing.spared
 
     def write(self, data: bytes | memoryview) -> None:
         """Take the data up to the scripted fault, and raise that."""

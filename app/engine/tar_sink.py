@@ -15,7 +15,16 @@ from app.errors import Code, PartError
 class TarSink:
     """Hand one volume to a running tar; writing follows the Protocol `VolumeSink`."""
 
-    def __init__(self, process: ExecProcess, words: WriteWords, hands: Hands, flush: Flush, *, plain: bool) -> None:
+    def __init__(
+        self,
+        process: ExecProcess,
+        words: WriteWords,
+        hands: Hands,
+        flush: Flush,
+        *,
+        plain: bool,
+        spared: tuple[str, ...],
+    ) -> None:
         self._process = process
         self._words = words
         self._tar = hands.tar
@@ -23,6 +32,7 @@ class TarSink:
         self._way = Way.EXEC if hands.container == hands.target else Way.HELPER
         self._flush = flush
         self._plain = plain
+        self._spared = spared
         self._failure: PartError | None = None
         self._cut = False
 
@@ -45,6 +55,11 @@ class TarSink:
     def loses(self) -> str | None:
         """Say what this tar does not write."""
         return self._tar.loses_writing
+
+    @property
+    def spared(self) -> tuple[str, ...]:
+        """Name the mounts in the volume that cannot be replaced."""
+        return self._spared
 
     def write(self, data: bytes | memoryview) -> None:
         """Hand over all of the data, blocking; raises as the Protocol says.

@@ -11,13 +11,17 @@ _LASTING = frozenset({"bind", "volume"})
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Describe a container to write to; `mounts` says of each mount point whether a helper can share it."""
+    """Describe a container to write to.
+
+    `mounts` says of each mount point whether a helper can share it; nothing is written to those that are `read_only`.
+    """
 
     name: str
     runs: bool
     image: str
     userns: str
     mounts: Mapping[str, bool]
+    read_only: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, name: str, answer: Mapping[str, Any]) -> "Target":
@@ -31,6 +35,9 @@ class Target:
             image=str(answer["Image"]),
             userns=str(host.get("UsernsMode", "")),
             mounts=mounts,
+            read_only=frozenset(
+                posixpath.normpath(one["Destination"]) for one in answer["Mounts"] if not one.get("RW", True)
+            ),
         )
 
     def mount_of(self, path: str) -> str | None:

@@ -12,7 +12,7 @@ from app.engine.base import VolumeSink
 from app.engine.client import Client
 from app.engine.exec_stream import Command, ExecProcess, executing
 from app.engine.flushing import Flush, cannot_flush, flushing
-from app.engine.hands import Hands, empty_directory, look_for_hands
+from app.engine.hands import Hands, empty_directory, find_fixed, look_for_hands
 from app.engine.helper import helping
 from app.engine.tar_command import ENVIRONMENT, USER, TarKind
 from app.engine.tar_sink import TarSink
@@ -26,10 +26,25 @@ _UNTOUCHED = {Code.CONTAINER_MISSING, Code.VOLUME_MISSING, Code.ENGINE_UNREACHAB
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Name the directory to write to, as a running container sees it; `hands` is None where none can see it."""
+    """Name the directory to write to, as a running container sees it; `hands` is None where none can see it.
+
+    `mounts` are the mount points below it, `fixed` those of them in which nothing can be replaced.
+    """
 
     hands: Hands | None
     path: str
+    mounts: Sequence[str] = ()
+    fixed: Sequence[str] = ()
+
+    @property
+    def spared(self) -> tuple[str, ...]:
+        """Name what is fixed as a member of the volume is named."""
+        return tuple(posixpath.relpath(point, self.path) for point in self.fixed)
+
+    @property
+    def written(self) -> list[str]:
+        """Give every directory that may be on a disk of its own, and is written to."""
+        return [self.path, *(point for point in self.mounts if point not in self.fixed)]
 
 
 @contextlib.asynccontextmanager
@@ -45,11 +60,13 @@ async def writing(
     async with contextlib.AsyncExitStack() as undo:
         place = await undo.enter_async_context(_placed(client, target, path, owner))
         hands = place.hands
+        if hands is not None:
+            fixed = await find_fixed(client, hands, target, place.path)
+            place = Place(hands, place.path, target.mounts_below(place.path), fixed)
         if hands is None or client.endpoint.tls is not None or not (empty or hands.tar.kind is TarKind.GNU):
             way = _by_archive(client, target, path, place, empty=empty, stall_seconds=stall_seconds)
         else:
-            mounts = target.mounts_below(place.path)
-            way = _by_tar(client, hands, place.path, mounts, empty=empty, plain=plain, stall_seconds=stall_seconds)
+            way = _by_tar(client, hands, place, empty=empty, plain=plain, stall_seconds=stall_seconds)
         yield await undo.enter_async_context(way)
 
 
@@ -90,13 +107,13 @@ async def _images(client: Client, target: Target) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def _by_tar(
-    client: Client, hands: Hands, path: str, mounts: Sequence[str], *, empty: bool, plain: bool, stall_seconds: float
+    client: Client, hands: Hands, place: Place, *, empty: bool, plain: bool, stall_seconds: float
 ) -> AsyncIterator[VolumeSink]:
-    words = WriteWords(hands.target)
+    words, path = WriteWords(hands.target), place.path
     # what is not removed may have ACLs, which only the long command takes away: the directory, and mounts below it
-    plain = plain and not mounts and empty and hands.tar.kind is TarKind.GNU and not hands.has_acl
+    plain = plain and not place.mounts and empty and hands.tar.kind is TarKind.GNU and not hands.has_acl
     if empty:
-        plain = await empty_directory(client, hands, path) and plain
+        plain = await empty_directory(client, hands, path, place.fixed) and plain
     extraction = hands.tar.extraction(path, plain=plain)
     command = Command(extraction, has_shell=True, user=USER, environment=ENVIRONMENT, fed=True)
     process = ExecProcess(
@@ -105,8 +122,8 @@ async def _by_tar(
     async with contextlib.AsyncExitStack() as undo:
         with _after_emptying(hands.target, emptied=empty):
             await undo.enter_async_context(executing(process))
-        flush = await undo.enter_async_context(flushing(client, hands, [path, *mounts]))
-        yield TarSink(process, words, hands, flush, plain=plain)
+        flush = await undo.enter_async_context(flushing(client, hands, place.written))
+        yield TarSink(process, words, hands, flush, plain=plain, spared=place.spared)
 
 
 @contextlib.asynccontextmanager
@@ -118,15 +135,14 @@ async def _by_archive(
         raise PartError(Code.VOLUME_MISSING, message)
     room = await look_at(client, target, path)
     if empty and place.hands is not None:
-        await empty_directory(client, place.hands, place.path)
+        await empty_directory(client, place.hands, place.path, place.fixed)
     elif empty:
         await empty_by_replacing(client, target, path, room)
-    written = [place.path, *target.mounts_below(place.path)]
     async with contextlib.AsyncExitStack() as undo:
         flush: Flush = cannot_flush
         if place.hands is not None:
-            flush = await undo.enter_async_context(flushing(client, place.hands, written))
-        sink = ArchiveSink(client, target, path, room, stall_seconds=stall_seconds, flush=flush)
+            flush = await undo.enter_async_context(flushing(client, place.hands, place.written))
+        sink = ArchiveSink(client, target, path, room, stall_seconds=stall_seconds, flush=flush, spared=place.spared)
         undo.callback(sink.close)
         with _after_emptying(target.name, emptied=empty):
             await sink.open(overlay=not empty)

@@ -1,5 +1,6 @@
 """Emptying a volume before it is written, and what hinders writing it."""
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from app.engine.base import Way
 from app.errors import Code, PartError
 from tests.engine.lab import Lab, quiesce
 from tests.engine.reading import read_all
-from tests.engine.writing import GNU_FLAGS, NOT_FLUSHED, files_below, packed, tar_of, write_all
+from tests.engine.writing import GNU_FLAGS, NOT_FLUSHED, files_below, packed, pour, tar_of, write_all
 from tests.support.docker_engine import docker
 from tests.support.trees import PLAIN, Wanted, build, describe
 
@@ -61,6 +62,29 @@ async def test_a_mount_point_inside_the_volume_is_emptied_and_stays(kind: str, t
         assert sorted(files_below(container.volume)) == []
         assert [path.name for path in inner.iterdir()] == ["new"]
         (inner / "new").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("kind", ["gnu", "busybox", "stopped"])
+@pytest.mark.parametrize("what", ["a folder, read-only", "a file", "a file, read-only"])
+async def test_a_mount_that_cannot_be_replaced_is_spared(kind: str, what: str, tmp_path: Path, lab: Lab) -> None:
+    mounted = tmp_path / "mounted"
+    if what.startswith("a file"):
+        mounted.write_text("as it is")
+    else:
+        mounted.mkdir()
+        (mounted / "stays").write_text("as it is")
+    mount = f"--volume={mounted}:/vol/a/in ner{':ro' if 'read-only' in what else ''}"
+    with lab.made({"stopped": "gnu"}.get(kind, kind), [mount]) as container:
+        (container.volume / "a/beside").touch()
+        (container.volume / "old").touch()
+        quiesce(kind, container)
+        async with lab.engine.write_volume(container.name, "/vol", empty=True) as sink:
+            assert sink.spared == ("a/in ner",)
+            await asyncio.to_thread(pour, sink, packed({"a": None, "a/new": b"1"}))
+            await sink.end()
+        found = files_below(container.volume)
+    assert {name for name in found if name != "a/in ner"} == {"a/new"}
+    assert files_below(tmp_path) == {("mounted" if what.startswith("a file") else "mounted/stays"): b"as it is"}
 
 
 @pytest.mark.parametrize("kind", ["gnu", "busybox"])

@@ -290,6 +290,7 @@ async def test_cancelled_just_when_it_is_committed(house: House, monkeypatch: py
     monkeypatch.setattr(Swap, "commit", commit)
     job = await restored(house)
     assert job.state is JobState.SUCCEEDED, job.error
+    assert [warning for warning in job.warnings if "run 'cell-backup regenerate'" in warning], job.warnings
     assert_restored(house, saved)
 
 

@@ -125,7 +125,7 @@ async def test_a_container_whose_volume_is_owed_stays_held(house: House) -> None
     assert "not put back yet" in said
     assert house.machines["cell-mail"].state is ContainerState.PAUSED
     assert await recover(house.journal, house.memory_engine) == [
-        "cell-mail was left paused by a backup, and runs again"
+        "cell-mail was left paused, and runs again"
     ]
 
 

@@ -1,7 +1,8 @@
 """Undoing a restore that failed or was cut off: volumes from the safety archive, files from beside the cell."""
 
+import asyncio
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.fernet import InvalidToken
 
@@ -20,6 +21,8 @@ from workers.tools import Tools
 
 # the engine, or the way to it, was away: it may be there again
 _MAY_PASS = {Code.ENGINE_UNREACHABLE, Code.STREAM_CUT, Code.STREAM_STALLED, Code.QUIESCE_FAILED}
+# an engine that refuses to run something in a container that is just starting says no more than that
+_PAUSES = (0.2, 1.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,7 @@ async def _write_back(tools: Tools, begun: list[Part], saved: Saved, writer: Vol
         volume = Volume(part.service or "", part.name, part.container or "", part.path or "", quiesce=quiesce)
         target = VolumeTarget(PartResult(part, PartOutcome.SUCCEEDED), volume, containers.get(volume.container))
         try:
-            written = await writer.write(target, part.prefix)
-            if written.outcome is not PartOutcome.SUCCEEDED and written.error is not None:
-                raise PartError(Code(written.error.code), written.error.message)  # noqa: TRY301 - one fate for both
+            written = await _written(writer, target, part.prefix)
         except PartError as error:
             if error.code in _MAY_PASS:
                 owed.append(f"{part.label}: {error.message}")
@@ -93,6 +94,36 @@ async def _write_back(tools: Tools, begun: list[Part], saved: Saved, writer: Vol
     if owed:
         raise PartError(Code.ENGINE_ERROR, " ".join([*owed, *lost]))
     return PutBack(tuple(lost), tuple(warnings))
+
+
+async def _written(writer: VolumeWriter, target: VolumeTarget, prefix: str) -> PartResult:
+    """Write one volume; a container that starts or restarts just now is tried again. Raises PartError."""
+    for pause in _PAUSES:
+        try:
+            return await _written_over(writer, target, prefix)
+        except PartError as error:
+            if error.code is not Code.ENGINE_ERROR or writer.has_opened:
+                raise
+        await asyncio.sleep(pause)
+    return await _written_over(writer, target, prefix)
+
+
+async def _written_over(writer: VolumeWriter, target: VolumeTarget, prefix: str) -> PartResult:
+    """Write one volume; what cannot be removed is written over: nothing else may be missing because of it."""
+    try:
+        return _whole(await writer.write(target, prefix))
+    except PartError as error:
+        if error.code is not Code.VOLUME_NOT_EMPTIED:
+            raise
+        warning = f"{error.message}; what the restore had brought may be left in it"
+        written = _whole(await writer.write(replace(target, overlay=True), prefix))
+        return replace(written, warnings=(warning, *written.warnings))
+
+
+def _whole(written: PartResult) -> PartResult:
+    if written.outcome is not PartOutcome.SUCCEEDED and written.error is not None:
+        raise PartError(Code(written.error.code), written.error.message)
+    return written
 
 
 async def recover_restore(tools: Tools) -> str | None:

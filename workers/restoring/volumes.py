@@ -93,6 +93,11 @@ class VolumeWriter:
         self._end: WriteEnd | None = None
         self._refused: PartError | None = None
 
+    @property
+    def has_opened(self) -> bool:
+        """Tell whether the last volume could be written to; then its turn in the archive is over."""
+        return self._sink is not None
+
     async def write(self, target: VolumeTarget, prefix: str) -> PartResult:
         """Write one volume; give its result where nothing in it has changed, or all is as in the archive.
 
@@ -128,6 +133,7 @@ class VolumeWriter:
             warnings=(
                 *end.warnings,
                 *([sink.loses] if sink.loses else ()),
+                *(f"{name} stays as it is: a mount in the volume, read-only or a single file" for name in sink.spared),
                 *self._reader.warnings[warned:],
                 *(f"{name} was left out" for name in missing),
             )[:_MAX_WARNINGS],
@@ -166,14 +172,22 @@ class VolumeWriter:
         if self._undo is None:
             return
         hold.stay = True
-        await see_through(self._undo())
-        hold.stay = False
+        await see_through(self._let_go_once_undone(self._undo, hold))
+
+    async def _let_go_once_undone(self, undo: Callable[[], Coroutine[Any, Any, None]], hold: Hold) -> None:
+        await undo()
+        hold.stay = False  # also where the job was told to end meanwhile
 
     async def _copy(self, sink: VolumeSink, prefix: str, *, parents: bool) -> WriteEnd:
         try:
             reader = self._reader
             plain = sink.plain
-            pieces = reader.plain_volume(prefix) if plain else reader.volume(prefix, sink.dialect, parents=parents)
+            spared = [f"{prefix}{name}" for name in sink.spared]
+            pieces = (
+                reader.plain_volume(prefix)
+                if plain
+                else reader.volume(prefix, sink.dialect, leave_out=spared, parents=parents)
+            )
             await self._threads.run_with_abort(sink.abort, _pump, pieces, sink, self._threads.keep_going)
         except PartError as error:
             if error.code is Code.STREAM_CUT:

@@ -180,7 +180,7 @@ async def test_a_container_that_cannot_run_again_fails_the_part_and_stays_in_the
 
     engine.faults.clear()
     assert await recover(journal, engine) == [
-        f"cell-a was left {'paused' if mode == 'pause' else 'stopped'} by a backup, and runs again"
+        f"cell-a was left {'paused' if mode == 'pause' else 'stopped'}, and runs again"
     ]
     assert state(engine) is RUNNING
     assert await recover(journal, engine) == []
