@@ -10,24 +10,56 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from app.archive import guard, headers, names, reader, sparse, verify
+from app.archive import (
+    guard,
+    headers,
+    names,
+    outgoing,
+    plain_volumes,
+    raw_reader,
+    reader,
+    sparse,
+    typical_cut,
+    typical_file,
+    typical_proof,
+    verify,
+)
+from app.archive.dialects import Dialect
 from app.archive.guard import Limits
 from app.archive.headers import BLOCK, END_OF_ARCHIVE, HARD_LINK, SYMLINK, MalformedTarError, Member, encode, seal
 from app.archive.manifest import HEADER_NAME, dump_header
-from app.archive.verify import verify_tar
+from app.archive.outgoing import VolumeReader
+from app.archive.reader import TarReader
+from app.archive.relay import Meter
+from app.archive.verify import Report, verify_tar
 from app.errors import ArchiveError, Code, JobError
 from tests.support.tars import SERVICE_FLAGS, tar_of
 from tests.support.trees import write_sparse
-from tests.unit.archive.archives import archive_of_files, header
+from tests.unit.archive.archives import VOLUME, archive_of_files, header
 from tests.unit.archive.support import file_member, pax
 from tests.unit.archive.taking import Shelf
+from tests.unit.archive.volumes import archive_of, in_pieces, reader_of
 
+MODULES = (
+    guard,
+    headers,
+    names,
+    outgoing,
+    plain_volumes,
+    raw_reader,
+    reader,
+    sparse,
+    typical_cut,
+    typical_file,
+    typical_proof,
+    verify,
+)
 LIMITS = Limits(members=60, cell_files=50, expansion=4, free_bytes=1 << 22)
 MOST_SECONDS = 2.0
 MOST_BYTES = 64 << 10
@@ -60,25 +92,62 @@ WORDS = (
 
 
 def one_input(data: bytes) -> str:
-    """Read one stream: it passes, or is refused by an error of ours, in bounded time; gives the code."""
+    """Read one stream: it passes, or is refused by an error of ours, in bounded time; gives the code.
+
+    In one piece its typical files go the short way, in pieces of a block none does: both must say the same.
+    """
     began = time.monotonic()
-    pieces = iter([data[:700], data[700:5000], data[5000:]])
-    left = iter(range(1000))
+    code, report = _proven(data, len(data) or 1)
+    slowly, other = _proven(data, BLOCK)
+    assert slowly == code, (code, slowly)
+    if report is not None and other is not None:
+        assert (report.members, report.files, report.bytes) == (other.members, other.files, other.bytes)
+        assert report.plain == other.plain
+        for volume in report.plain:
+            _check_volume(data, volume.decode(), report)
+    assert time.monotonic() - began < MOST_SECONDS, "too slow"
+    return code
+
+
+def _proven(data: bytes, piece: int) -> tuple[str, Report | None]:
+    left = iter(range(2 * MOST_BYTES // BLOCK))
 
     def keep_going() -> None:
         if next(left, None) is None:
             raise JobError(Code.CANCELLED, "enough")
 
     shelf = Shelf()
+    pieces = in_pieces(data, piece)
     try:
-        verify_tar(pieces, size=len(data), receiver=shelf, limits=LIMITS, keep_going=keep_going)
+        report = verify_tar(pieces, size=len(data), receiver=shelf, limits=LIMITS, keep_going=keep_going)
     except (ArchiveError, JobError) as error:
-        code = error.code.value
-    else:
-        code = "passes"
-        assert all(kept.end == "whole" for kept in shelf.kept.values() if kept.member.is_file)
-    assert time.monotonic() - began < MOST_SECONDS, "too slow"
-    return code
+        return error.code.value, None
+    assert all(kept.end == "whole" for kept in shelf.kept.values() if kept.member.is_file)
+    return "passes", report
+
+
+def _check_volume(data: bytes, volume: str, report: Report) -> None:
+    """Hold a volume that passes as it is against the same one with its members looked at, in large and small pieces."""
+    reader = VolumeReader(iter([data]), meter=Meter(), keep_going=lambda: None, plain=report.plain)
+    as_it_is = _members(b"".join(reader.plain_volume(volume)), volume.encode())
+    for piece in (len(data), BLOCK):
+        looked_at = b"".join(reader_of(data, piece).volume(volume, Dialect.PAX))
+        assert _members(looked_at, b"") == as_it_is
+
+
+def _members(tar: bytes, prefix: bytes) -> list[tuple[bytes, int, bytes, int, int, int, bytes]]:
+    """Give what a tar would make of a stream whose names have this prefix."""
+    stream = TarReader(iter([tar]))
+    found = []
+    for read in stream.members():
+        member = read.member
+        name, link = member.name, member.link
+        if prefix:
+            link = b"./" + link.removeprefix(prefix) if member.kind == HARD_LINK else link
+            name = b"./" + name.removeprefix(prefix).removeprefix(b"./")
+        facts = (name.rstrip(b"/"), member.kind, link, member.mode, member.uid, member.gid)
+        found.append((*facts, b"".join(stream.data())))
+    return found
 
 
 def repaired(data: bytes) -> bytes:
@@ -124,8 +193,23 @@ def seeds() -> Iterator[bytes]:
     links = encode(Member(b"a", SYMLINK, link=b"b/../c")) + encode(
         Member(b"services/mail/mailboxes/x", HARD_LINK, link=b"services/mail/mailboxes/y")
     )
+    yield _mailboxes(("--format=posix",))
+    yield _mailboxes(("--format=gnu",))
     yield first + file_member(b"config/a", b"1") + links + END_OF_ARCHIVE
     yield pax({b"path": b"config/x", b"size": b"3"}) + file_member(b"y", b"abc") + END_OF_ARCHIVE
+
+
+def _mailboxes(flags: Sequence[str]) -> bytes:
+    """Give an archive with a volume of small files, links and folders, as the relay writes it."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for number in range(6):
+            mail = root / f"user{number // 3}" / "cur" / f"{number}.M1P1.cell:2,S"
+            mail.parent.mkdir(parents=True, exist_ok=True)
+            mail.write_bytes(bytes([65 + number]) * (number * 300))
+        (root / "user0" / "new").symlink_to("cur")
+        (root / "user1" / "same").hardlink_to(root / "user1" / "cur" / "4.M1P1.cell:2,S")
+        return archive_of({VOLUME: tar_of(root, "--blocking-factor=1", "--sort=name", *flags)})
 
 
 def changed(data: bytes, chance: random.Random) -> bytes:
@@ -176,7 +260,7 @@ def run_at_random(runs: int, seed: int) -> None:
 
 def run_with(atheris: Any, runs: int, folder: Path) -> None:
     """Let coverage choose the changes."""
-    for module in (guard, headers, names, reader, sparse, verify):
+    for module in MODULES:
         for owner in (module, *(kind for _, kind in inspect.getmembers(module, inspect.isclass))):
             for function in vars(owner).values():
                 if isinstance(function, FunctionType) and function.__module__ == module.__name__:
