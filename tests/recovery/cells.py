@@ -61,7 +61,7 @@ find {names} ! -type d -printf '%y %m %U %G %Ts %p %l\n' -o -printf '%y %m %U %G
 find {names} -type f -exec sha256sum {{}} +
 """
 # in no archive, or made anew by every restore
-_OTHERWISE = re.compile(r" data/(logs|dns)\b|\.log\b|config_backups| config/(caddy/Caddyfile|dns/Corefile)\b")
+_OTHERWISE = re.compile(r" data/logs\b|\.log\b|config_backups| config/(caddy/Caddyfile|dns/Corefile)\b")
 
 
 def make_cell(machine: Machine) -> None:
