@@ -8,18 +8,22 @@ import shlex
 import signal
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from app.archive.envelope import new_envelope
+from app.archive.parts import PartOutcome
 from app.catalog.base import Store
 from app.catalog.local import LocalStore
 from app.catalog.names import new_backup_id
 from app.catalog.one_file import OneFileStore
 from app.cell.files import check_cell_root
+from app.cell.layout import load_layout
+from app.cell.selection import select
 from app.errors import BackupError, Code, InputError
 from app.jobs.codec import encode_job
 from app.jobs.document import document
@@ -103,10 +107,10 @@ async def _backup(settings: Settings, parsed: argparse.Namespace) -> int:
 
 
 async def _restore(settings: Settings, parsed: argparse.Namespace) -> int:
+    _check_choice(settings, parsed)
     archive: Path = parsed.archive
     with closing(opened(archive)) as file:
         keys = unlocked(file, parsed.passphrase_file)
-    made = _make_root(settings.cell_root, dry_run=parsed.dry_run)
     request: dict[str, Any] = restore_request(parsed)
     secret = None
     if keys is not None:
@@ -116,15 +120,20 @@ async def _restore(settings: Settings, parsed: argparse.Namespace) -> int:
         secret = pack_keys(data_key, safety_key)
     store = OneFileStore(archive, LocalStore(settings.archives_dir))
     job = _new_job(JobKind.RESTORE, store.backup_id, request)
-    ended = await _do(settings, store, job, restore, secret=secret, tell=not parsed.json)
-    if made and ended.state in {JobState.SUCCEEDED, JobState.PARTIAL}:
-        _give_to_owner(settings.cell_root)
+    with _root_made(settings.cell_root, dry_run=parsed.dry_run):
+        ended = await _do(settings, store, job, restore, secret=secret, tell=not parsed.json)
     if parsed.json:
         print(encode_job(ended).decode())
     else:
         tell_ended(ended)
         _tell_volumes_to_come(ended, parsed, settings.cell_root)
     return exit_of(ended.state)
+
+
+def _check_choice(settings: Settings, parsed: argparse.Namespace) -> None:
+    """Refuse components that nobody knows; services are what the archive has. Raises InputError as `select` does."""
+    known = load_layout(settings.layout_file).names
+    select(parsed.components, parsed.services, known_components=known, known_services=parsed.services or ())
 
 
 def _tell_volumes_to_come(job: Job, parsed: argparse.Namespace, root: Path) -> None:
@@ -159,17 +168,32 @@ async def _do(
         return await _run(tools, job, work, tell=tell)
 
 
-def _make_root(root: Path, *, dry_run: bool) -> bool:
-    """Make the folder of a cell that is to come back on a bare machine; tell whether it was not there."""
+@contextmanager
+def _root_made(root: Path, *, dry_run: bool) -> Iterator[None]:
+    """Make the folder of a cell that is to come back on a bare machine; it goes again where it stays empty."""
+    made = _make_root(root, dry_run=dry_run)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # there is something in it
+            for folder in made:
+                folder.rmdir()
+        if made:
+            _give_to_owner(root)
+
+
+def _make_root(root: Path, *, dry_run: bool) -> list[Path]:
+    """Make the folder where it is not there; give each folder that was made, the innermost first."""
     if root.is_dir():
-        return False
+        return []
     if dry_run:
         raise InputError(Code.CELL_ROOT_MISSING, f"{root} does not exist.", hint="A dry run makes no folder; make it.")
+    missing = list(takewhile(lambda folder: not folder.exists(), (root, *root.parents)))
     try:
         root.mkdir(parents=True)
     except OSError as error:
         raise InputError(Code.CELL_ROOT_MISSING, f"{root} cannot be made: {error.strerror}.") from error
-    return True
+    return missing
 
 
 def _give_to_owner(root: Path) -> None:
@@ -211,6 +235,7 @@ async def _run(tools: Tools, job: Job, work: Callable[[JobRun], Awaitable[Ending
 
 
 async def _regenerate(settings: Settings, parsed: argparse.Namespace) -> int:
+    check_cell_root(settings.cell_root)
     async with (
         tools_around(settings, MemoryJobs().as_jobs(), LocalStore(settings.archives_dir), alone=True) as tools,
         working(settings.state_dir, patient=False),
@@ -222,7 +247,10 @@ async def _regenerate(settings: Settings, parsed: argparse.Namespace) -> int:
     else:
         for line in done.lines():
             print(line)
-    return 0 if done.good else 3
+    outcomes = {made.outcome for made in done.parts.values()}
+    if PartOutcome.FAILED not in outcomes:
+        return Exit.SUCCEEDED
+    return Exit.PARTIAL if PartOutcome.SUCCEEDED in outcomes else Exit.FAILED
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from app.archive.storage import write_all, writing
 from app.archive.sums import SumsSpool
 from app.cell.files import take_inventory
 from app.cell.layout import Component, Layout, load_layout
+from app.cell.restoring.under_way import check_not_restored
 from app.errors import Code, JobError
 
 CONTENTS = Component("cell", ("config/**", "data/**", "docker-compose.yml", "Makefile"))
@@ -40,9 +41,10 @@ def make_quick_archive(
 
     Where that name is taken, the archive gets the next second that is free. `leave_out` is as for `take_inventory`.
     Such an archive has no place to say that something is missing, so a file that cannot be read fails it as a whole.
-    Raises InputError as `check_cell_root` does, PartError FILE_UNREADABLE, JobError DISK_FULL or WRITE_FAILED; then,
-    as after an interrupt, nothing is left behind.
+    Raises InputError as `check_cell_root` does, PartError FILE_UNREADABLE, JobError DISK_FULL or WRITE_FAILED, or as
+    `check_not_restored` does, before and after; then, as after an interrupt, nothing is left behind.
     """
+    check_not_restored(root)
     folder = root / "backups"
     layout = Layout((CONTENTS,), load_layout(None).excluded)
     (contents,) = take_inventory(root, layout, chosen=[CONTENTS.name], leave_out=[folder, *leave_out]).components
@@ -52,6 +54,7 @@ def make_quick_archive(
         folder.mkdir(mode=0o700, exist_ok=True)
     with _unfinished(folder) as (unfinished, file):
         meter, warnings = _write_members(file, root, contents.entries, gzip_level)
+        check_not_restored(root)
         with writing():
             os.fsync(file.fileno())
             path = _publish(unfinished, folder, now)

@@ -23,8 +23,13 @@ def opened(path: Source, code: Code = Code.BACKUP_NOT_FOUND) -> BinaryIO:
 
 
 def unlocked(file: BinaryIO, source: Source | None) -> tuple[bytes, str] | None:
-    """Give data key and passphrase of an encrypted archive, None for a plain one; leaves the file at its beginning."""
+    """Give data key and passphrase of an encrypted archive, None for a plain one; leaves the file at its beginning.
+
+    Raises InputError PASSPHRASE_UNEXPECTED where a plain one comes with a passphrase: perhaps it is the wrong file.
+    """
     if not is_encrypted(file):
+        if source is not None:
+            raise InputError(Code.PASSPHRASE_UNEXPECTED, f"{file.name} is a plain archive.")
         return None
     envelope = read_envelope(file)
     file.seek(0)

@@ -22,8 +22,7 @@ def tell_document(job: dict[str, Any], *, plan: bool = False) -> None:
     result = job["result"] or {}
     if plan and "plan" in result:
         _tell_plan(result["plan"])
-    for part in job["components"]:
-        say(_part_line(part))
+    _tell_parts(job["components"])
     for warning in job["warnings"]:
         say(f"warning: {warning}")
     if job["kind"] == "prune":
@@ -50,6 +49,15 @@ def say(line: str) -> None:
 def label_of(part: dict[str, Any]) -> str:
     """Name a part: the component, or the service and its volume."""
     return f"{part['service']}/{part['name']}" if part.get("service") else str(part["name"])
+
+
+def _tell_parts(parts: list[dict[str, Any]]) -> None:
+    """Say what came of each part; a hint stands once, below the last one that it is for."""
+    hints = [part["error"]["hint"] if part["error"] else None for part in parts]
+    for number, (part, hint) in enumerate(zip(parts, hints, strict=True), start=1):
+        say(_part_line(part))
+        if hint and hint not in hints[number:]:
+            say(f"  {hint}")
 
 
 def _part_line(part: dict[str, Any]) -> str:

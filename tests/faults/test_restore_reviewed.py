@@ -124,9 +124,7 @@ async def test_a_container_whose_volume_is_owed_stays_held(house: House) -> None
     assert said is not None
     assert "not put back yet" in said
     assert house.machines["cell-mail"].state is ContainerState.PAUSED
-    assert await recover(house.journal, house.memory_engine) == [
-        "cell-mail was left paused, and runs again"
-    ]
+    assert await recover(house.journal, house.memory_engine) == ["cell-mail was left paused, and runs again"]
 
 
 async def test_one_volume_that_cannot_be_put_back_keeps_nothing_else_from_coming_back(house: House) -> None:

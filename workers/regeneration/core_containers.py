@@ -5,10 +5,10 @@ from pathlib import Path
 
 from app.engine.base import CommandResult, ContainerState, Engine
 from app.errors import Code, PartError
+from workers.belonging import other_home
 
 NOT_THERE = {126, 127}
 _SECONDS = 60
-_HOME = "com.docker.compose.project.working_dir"
 _PAGE = 3500
 # `run` keeps the last 4 KiB of an output: this gives any of it, page by page, and only the lines that matter
 _PAGED = """
@@ -32,17 +32,8 @@ async def why_away(engine: Engine, name: str, root: Path) -> str | None:
         return f"{name} cannot be asked: {error.message}"
     if container.state is not ContainerState.RUNNING:
         return f"{name} does not run"
-    home = container.labels.get(_HOME)
-    return f"{name} belongs to the cell in {home}" if home and _elsewhere(Path(home), root) else None
-
-
-def _elsewhere(home: Path, root: Path) -> bool:
-    """Tell that a folder is there and is neither in the cell nor around it: a sample or a copy must not rule the cell.
-
-    A folder that is not there says nothing: this service may run in a container, where the cell has another path.
-    """
-    home, root = home.resolve(), root.resolve()
-    return home.is_dir() and not home.is_relative_to(root) and not root.is_relative_to(home)
+    home = other_home(container, root)
+    return None if home is None else f"{name} belongs to the cell in {home}"
 
 
 async def ask(engine: Engine, name: str, command: Sequence[str], *, stdin: str | None = None) -> CommandResult:

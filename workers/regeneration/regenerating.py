@@ -101,7 +101,7 @@ async def _builtin(tools: Tools) -> Regeneration:
 
 
 async def _by_hook(tools: Tools) -> Regeneration:
-    made = await _attempt(_hook(tools))
+    made = await _attempt(_hook(tools), "This service generated nothing itself.")
     return Regeneration(made, made, made)
 
 

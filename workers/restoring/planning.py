@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from app.archive.verify import Report
 from app.cell.dependencies import empty_variables
 from app.cell.identity import read_identity
+from app.cell.manifests import read_manifest
 from app.cell.restoring.changes import FilePlan, Verb
 from app.cell.restoring.plan import plan_files
 from app.cell.restoring.staging import Staging
-from app.cell.services import FOLDER
-from app.errors import Code, JobError
+from app.cell.restoring.tree import Sort
+from app.cell.services import FOLDER, Service
+from app.errors import Code, JobError, PartError
 from workers.restoring.components import ComponentChoice, choose_components
 from workers.restoring.plan import COMPOSE, ENV, RestorePlan, warnings_of
 from workers.restoring.request import RestoreRequest
@@ -37,7 +39,8 @@ async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, sta
         whole=report.header is not None,
         keep_going=threads.keep_going,
     )
-    volumes = await choose_volumes(tools, threads, report, request, _returning(staging, components))
+    returning = await threads.run(_returning, staging, components)
+    volumes = await choose_volumes(tools, threads, report, request, returning)
     empty = await threads.run(_empty_secrets, tools.settings.cell_root, staging, files)
     space = await threads.run(_space, run, request, files, volumes)
     tight = _too_tight(volumes)
@@ -52,13 +55,23 @@ async def plan_restore(run: JobRun, request: RestoreRequest, report: Report, sta
     return plan
 
 
-def _returning(staging: Staging, components: ComponentChoice) -> set[str]:
-    """Name the services whose manifests are among the files that come back."""
-    return {
-        path.split("/")[2]
-        for path, entry in staging.tree.entries.items()
-        if entry.component in components.names and path.startswith(f"{FOLDER}/") and path.endswith("/manifest.json")
-    }
+def _returning(staging: Staging, components: ComponentChoice) -> dict[str, Service | None]:
+    """Read the manifests among the files that come back, by service; None where one describes no data, or is wrong."""
+    found: dict[str, Service | None] = {}
+    for path, entry in staging.tree.entries.items():
+        manifest = PurePosixPath(path)
+        if manifest.match(f"{FOLDER}/*/manifest.json") and entry.component in components.names:
+            staged = staging.staged_file(path) if entry.sort is Sort.FILE else None
+            service_id = manifest.parent.name
+            found[service_id] = None if staged is None else _service_in(staged, service_id)
+    return found
+
+
+def _service_in(staged: Path, service_id: str) -> Service | None:
+    try:
+        return read_manifest(staged, service_id, lambda why: PartError(Code.INVALID_MANIFEST, why))
+    except PartError:
+        return None
 
 
 def _empty_secrets(root: Path, staging: Staging, files: FilePlan) -> tuple[str, ...]:

@@ -1,15 +1,17 @@
 """Which volumes a restore brings back, and where each one goes."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.archive.parts import Part, PartKind, PartOutcome, PartResult
 from app.archive.verify import Report
-from app.cell.services import Volume
+from app.cell.services import Service, Services
 from app.engine.base import Container
 from app.errors import Code, PartError
+from workers.belonging import other_home
+from workers.restoring.known import Known
 from workers.restoring.request import RestoreRequest
 from workers.restoring.trust import accepted, damaged, nothing_of, results_of
 from workers.restoring.volumes import VolumeTarget, containers_of, known_services, not_here, skipped, target_of
@@ -30,17 +32,21 @@ class VolumeChoice:
 
 
 async def choose_volumes(
-    tools: Tools, threads: Threads, report: Report, request: RestoreRequest, returning: Collection[str]
+    tools: Tools,
+    threads: Threads,
+    report: Report,
+    request: RestoreRequest,
+    returning: Mapping[str, Service | None],
 ) -> VolumeChoice:
-    """Choose the volumes and find where they go; those whose container is not here are left out, with the reason.
+    """Choose the volumes and find where they go; those that must not or cannot go there are left out, with the reason.
 
-    `returning` are the services whose manifests come back with the cell's files.
+    `returning` are the services whose manifests come back with the cell's files; None where one describes no data.
     """
     containers, away = await containers_of(tools)
     services = await known_services(tools, threads, containers)
+    finder = _Finder(tools, threads, request, containers, services, Known.of(services, returning))
     targets: list[VolumeTarget] = []
     left_out: list[PartResult] = []
-    warnings: list[str] = []
     saved = [result for result in results_of(report) if result.part.kind is PartKind.VOLUME]
     for result in saved:
         if not request.takes_service(result.part.service):
@@ -48,23 +54,12 @@ async def choose_volumes(
         fault = _unusable(result, request)
         if fault is not None:
             left_out.append(skipped(result.part, fault, PartOutcome.FAILED))
-            continue
-        if away is not None:
+        elif away is not None:
             left_out.append(skipped(result.part, away))
-            continue
-        try:
-            volume = target_of(result, services, containers)
-            _check_known(volume, {*services.known, *returning, *(request.services or ())})
-            target = await _target(tools, result, volume, containers, request)
-        except PartError as error:
-            left_out.append(skipped(result.part, error, PartOutcome.FAILED))
-            continue
-        if target.container is None:
-            fault = not_here(target.part, sorted(containers))
-            left_out.append(skipped(target.part, fault, PartOutcome.FAILED))
-            continue
-        warnings += _about(target, {*services.known, *returning})
-        targets.append(target)
+        else:
+            found = await finder.find(result)
+            targets.append(found) if isinstance(found, VolumeTarget) else left_out.append(found)
+    warnings = [warning for target in targets for warning in _about(target, finder.known)]
     there = {result.part.service for result in saved}
     left_out.extend(
         skipped(Part(PartKind.VOLUME, "unknown", service=service), nothing_of(service))
@@ -82,36 +77,66 @@ def _unusable(result: PartResult, request: RestoreRequest) -> PartError | None:
     return damaged(result)
 
 
-def _check_known(volume: Volume, installed: Collection[str]) -> None:
-    """Raise PartError where only the archive says where a volume goes: not enough to empty a directory there."""
-    if volume.service not in installed:
-        raise PartError(
-            Code.UNKNOWN_SERVICE,
-            f"No manifest and no label here knows the service {volume.service}.",
-            hint=f"Where {volume.path} in {volume.container} is right, name the service in 'services'.",
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Find where the volumes of one restore go."""
+
+    tools: Tools
+    threads: Threads
+    request: RestoreRequest
+    containers: Mapping[str, Container]
+    services: Services
+    known: Known
+
+    async def find(self, result: PartResult) -> VolumeTarget | PartResult:
+        """Find where a volume goes; give what is to be reported of it where it cannot be restored."""
+        part = result.part
+        try:
+            volume = target_of(result, self.services, self.containers)
+            target = VolumeTarget(result, volume, self.containers.get(volume.container))
+            part = target.part
+            self._check_known(target)
+            if target.container is None:
+                raise not_here(part, sorted(self.containers))
+            await self._check_own(target, target.container)
+        except PartError as error:
+            return skipped(part, error, PartOutcome.FAILED)
+        return await self._measured(target)
+
+    def _check_known(self, target: VolumeTarget) -> None:
+        """Raise PartError where only the archive says where a volume goes: not enough to empty a directory there."""
+        volume, label = target.volume, target.part.label
+        if not self.known.has_place(volume) and volume.service not in (self.request.services or ()):
+            raise PartError(
+                Code.UNKNOWN_SERVICE,
+                f"Only the archive says that {label} is {volume.path} in {volume.container}; nothing here knows that.",
+                hint="Where it is right, name the service in 'services'.",
+            )
+
+    async def _check_own(self, target: VolumeTarget, container: Container) -> None:
+        """Raise PartError where the container is that of another cell, be its service named or not."""
+        name, root = container.name, self.tools.settings.cell_root
+        home = await self.threads.run(other_home, container, root)
+        if home is not None:
+            raise PartError(
+                Code.PLAN_CONFLICT,
+                f"{name} belongs to the cell in {home}, not to {root}, so that {target.part.label} is left out.",
+                hint=f"For that cell, restore with {home} as cell root (--cell-root). For this one, make the container "
+                f"anew from {root}, then restore its service again.",
+            )
+
+    async def _measured(self, target: VolumeTarget) -> VolumeTarget:
+        engine, request = self.tools.engine, self.request
+        return replace(
+            target,
+            overlay=(
+                request.mode == "overlay"
+                or target.saved.outcome is not PartOutcome.SUCCEEDED
+                or (bool(target.volume.exclude) and request.safety != "full")
+            ),
+            free=await _asked(engine.free_space, target),
+            used=await _asked(engine.measure, target),
         )
-
-
-async def _target(
-    tools: Tools,
-    result: PartResult,
-    volume: Volume,
-    containers: Mapping[str, Container],
-    request: RestoreRequest,
-) -> VolumeTarget:
-    target = VolumeTarget(result, volume, containers.get(volume.container))
-    if target.container is None:
-        return target
-    return replace(
-        target,
-        overlay=(
-            request.mode == "overlay"
-            or result.outcome is not PartOutcome.SUCCEEDED
-            or (bool(volume.exclude) and request.safety != "full")
-        ),
-        free=await _asked(tools.engine.free_space, target),
-        used=await _asked(tools.engine.measure, target),
-    )
 
 
 async def _asked(ask: Callable[[str, str], Any], target: VolumeTarget) -> int | None:
@@ -123,7 +148,7 @@ async def _asked(ask: Callable[[str, str], Any], target: VolumeTarget) -> int | 
     return answer
 
 
-def _about(target: VolumeTarget, installed: Collection[str]) -> list[str]:
+def _about(target: VolumeTarget, known: Known) -> list[str]:
     part, container = target.saved.part, target.container
     said = []
     if target.saved.outcome is not PartOutcome.SUCCEEDED:
@@ -141,8 +166,14 @@ def _about(target: VolumeTarget, installed: Collection[str]) -> list[str]:
             else "is removed, and the safety archive keeps it"
         )
         said.append(f"{part.label}: what its manifest excludes ({excluded}) is in no backup; here it {fate}.")
-    if part.service not in installed:
+    if not known.has_place(target.volume):
+        why = (
+            "nothing here knows that"
+            if target.volume.service in known.services
+            else f"the service {part.service} is not installed here"
+        )
         said.append(
-            f"The service {part.service} is not installed here; only its container {target.volume.container} is."
+            f"{part.label} goes to {target.volume.path} in {target.volume.container}, as only the archive says and as "
+            f"'services' asks for: {why}."
         )
     return said

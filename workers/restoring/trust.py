@@ -1,6 +1,6 @@
 """What of an archive's parts may be restored: those saved whole, and others only where that is asked for."""
 
-from app.archive.parts import PartResult
+from app.archive.parts import PartOutcome, PartResult
 from app.archive.verify import Report
 from app.errors import Code, PartError
 
@@ -16,9 +16,13 @@ def nothing_of(name: str) -> PartError:
 
 
 def damaged(result: PartResult) -> PartError:
-    """Say why a part is refused."""
+    """Say why a part is refused; the reason is one of the day when it was saved, and need not hold any more."""
     why = result.error.message if result.error is not None else "its manifest does not say why"
-    return PartError(Code.PART_DAMAGED, f"'{result.part.label}' was not saved whole: {why}")
+    message = f"When the backup was made, '{result.part.label}' was not saved whole: {why}"
+    hint = "Use another backup."
+    if result.outcome is PartOutcome.FAILED and result.files:
+        hint = "Use another backup, or take what is there: --damaged accept ('damaged': 'accept' by HTTP)."
+    return PartError(Code.PART_DAMAGED, message, hint=hint)
 
 
 def accepted(result: PartResult) -> str:

@@ -30,7 +30,7 @@ from app.errors import Code, JobError
 logger = logging.getLogger(__name__)
 
 OnNote = Callable[[Note], None]
-_JOURNAL = "journal"
+JOURNAL = "journal"
 
 
 class Workspace:
@@ -42,7 +42,7 @@ class Workspace:
     def __init__(self, root: Path, on_note: OnNote) -> None:
         self.root = root
         self.folder = root / HERE
-        self.journal = Journal(self.folder / _JOURNAL, on_note)
+        self.journal = Journal(self.folder / JOURNAL, on_note)
         self.boundaries = Boundaries(root)
         self.reach = Reach(root)
         self.places: dict[str, Place] = {}
@@ -143,7 +143,7 @@ class Workspace:
         """Remove all but the lock, the journal last: until then it says where something is. OSError as above."""
         for place in self._elsewhere():
             remove_elsewhere(self.reach, place)
-        for item in sorted(self.folder.iterdir(), key=lambda path: path.name == _JOURNAL):
+        for item in sorted(self.folder.iterdir(), key=lambda path: path.name == JOURNAL):
             if item.is_dir():
                 shutil.rmtree(item)
             elif item.name != LOCK:
@@ -249,7 +249,7 @@ def owed_containers(root: Path) -> frozenset[str]:
 
 def _glance(root: Path) -> Journal | None:
     try:
-        return Journal(root / HERE / _JOURNAL)
+        return Journal(root / HERE / JOURNAL)
     except JobError:
         return None
 

@@ -49,7 +49,8 @@ async def test_an_api_that_does_not_take_the_call_is_a_warning(
     done = await regenerate(house.tools, way="hook")
 
     assert not done.good
-    assert done.warnings == (f"POST {path}: the cell's API answered {status}.",)
+    generated = "This service generated nothing itself."
+    assert done.warnings == (f"POST {path}: the cell's API answered {status}. {generated}",)
     assert [called for called, _ in api] == [path], "the token goes nowhere else"
 
 

@@ -32,10 +32,27 @@ def test_parts_and_what_comes_next(capsys: pytest.CaptureFixture[str]) -> None:
         "vault: succeeded, 2 files, 3.0 kB",
         "web: succeeded, 1 file, 500 bytes",
         "mail/mailboxes: failed: There is no container cell-mail.",
+        "  Start it.",
         "warning: odd",
         "what was replaced is kept as backup-1",
         "partial",
         "Run 'make restart'.",
+    ]
+
+
+def test_a_hint_stands_once_below_the_last_part_that_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    hints = {"a": "Start it.", "b": "Mend it.", "c": "Start it."}
+    parts = [
+        PartResult(Part(PartKind.VOLUME, name, "mail"), PartOutcome.FAILED, error=PartFault("x", "No.", hint))
+        for name, hint in hints.items()
+    ]
+    assert told(capsys, components=tuple(parts), state=JobState.PARTIAL) == [
+        "mail/a: failed: No.",
+        "mail/b: failed: No.",
+        "  Mend it.",
+        "mail/c: failed: No.",
+        "  Start it.",
+        "partial",
     ]
 
 
