@@ -13,6 +13,7 @@ from app.cell.restoring.swap import Swap
 from app.cell.restoring.undo import Undo
 from tests.unit.cell.restoring.support import LAYOUT, restore, save, staged
 from tests.unit.cell.restoring.test_kills import other_cell, small_cell
+from tests.unit.cell.restoring.test_swap import apply_all
 
 FLUSHED = ["sync", "fsync"]  # the whole file system first, then the journal's line
 
@@ -102,7 +103,6 @@ def test_what_was_put_back_is_on_the_disk_before_nothing_is_owed_any_more(
     with staged(old, archive, on_note=recorder.on_note) as staging:
         swap = Swap(staging.workspace, plan_files(staging, chosen=LAYOUT.names))
         swap.prepare()
-        for name in LAYOUT.names:
-            swap.apply(name)
+        apply_all(swap)
         swap.roll_back()
     assert recorder.before("rolled_back", 3) == ["change", *FLUSHED]
