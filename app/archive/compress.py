@@ -41,7 +41,7 @@ def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
     Raises ArchiveError: ARCHIVE_FOREIGN where it is no gzip at all, ARCHIVE_DAMAGED where its checksum is wrong or
     its last four bytes are not the size of all that came out, as where something follows it; ARCHIVE_TRUNCATED where it
-    ends too early, or where what follows it could begin another one.
+    ends too early, or where what follows it could begin another one. Each says how far it came.
     """
     source = _Source(pieces)
     reader = isal_zlib._GzipReader(cast("BinaryIO", source), _PIECE)  # noqa: SLF001 - see the module
@@ -51,10 +51,11 @@ def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
             size += len(plain)
             yield plain
     except EOFError as error:
-        message = "The gzip stream ends too early, or a few bytes follow its end."
-        raise ArchiveError(Code.ARCHIVE_TRUNCATED, message) from error
+        message = "The gzip stream ends too early, or a few bytes follow its end: it ends at"
+        raise ArchiveError(Code.ARCHIVE_TRUNCATED, f"{message} {source.place(size)}.") from error
     except (gzip.BadGzipFile, igzip_lib.IsalError, OverflowError) as error:  # type: ignore[misc] # the stub declares an instance
-        raise ArchiveError(Code.ARCHIVE_DAMAGED, f"The gzip stream is damaged: {error}.") from error
+        message = f"The gzip stream is damaged: {error}. It was read up to"
+        raise ArchiveError(Code.ARCHIVE_DAMAGED, f"{message} {source.place(size)}.") from error
     source.end(size)
 
 
@@ -67,6 +68,7 @@ class _Source(io.RawIOBase):
         self._left = memoryview(b"")
         self._first = b""
         self._last = b""
+        self._read = 0
 
     @override
     def readable(self) -> bool:
@@ -83,7 +85,12 @@ class _Source(io.RawIOBase):
         size = min(len(out), len(self._left))
         out[:size] = self._left[:size]
         self._left = self._left[size:]
+        self._read += size
         return size
+
+    def place(self, size: int) -> str:
+        """Say how far it was read when so many bytes had come out of it."""
+        return f"byte {self._read}, and {size} bytes of its tar stream had come out by then"
 
     def end(self, size: int) -> None:
         """Refuse a file that is empty, or whose last four bytes are not the size of all that came out of it.
@@ -92,13 +99,16 @@ class _Source(io.RawIOBase):
         size modulo 2^32 (RFC 1952, 2.3.1).
         """
         if not self._first:
-            raise ArchiveError(Code.ARCHIVE_TRUNCATED, "The gzip stream ends too early.")
+            raise ArchiveError(Code.ARCHIVE_TRUNCATED, "The gzip stream ends before its first byte.")
         if self._last != (size & 0xFFFF_FFFF).to_bytes(4, "little"):
-            raise ArchiveError(Code.ARCHIVE_DAMAGED, "Something follows the end of the gzip stream.")
+            message = "Something follows the end of the gzip stream. It was read up to"
+            raise ArchiveError(Code.ARCHIVE_DAMAGED, f"{message} {self.place(size)}.")
 
     def _look(self, piece: bytes) -> None:
         if len(self._first) < len(_MAGIC):
             self._first += piece[: len(_MAGIC) - len(self._first)]
             if not _MAGIC.startswith(self._first):
-                raise ArchiveError(Code.ARCHIVE_FOREIGN, "The file is not a gzip stream.")
+                raise ArchiveError(
+                    Code.ARCHIVE_FOREIGN, "The file is not a gzip stream: its first two bytes are not those of one."
+                )
         self._last = (self._last + piece[-4:])[-4:]

@@ -175,7 +175,7 @@ class VolumeReader:
             meter.files += cut.files
             meter.bytes += cut.bytes
             meter.current = _readable(cut.last)
-            yield from cut.pieces
+            yield cut.stretch
 
     def _goes_short(self, path: bytes) -> bool:
         if self._is_missing(_readable(path)):
@@ -286,17 +286,21 @@ class VolumeReader:
 
 
 def _batched(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """Join small pieces: one hand-over to a socket costs as much as several files."""
-    waiting: list[Piece] = []
-    size = 0
+    """Join small pieces: one hand-over to a socket costs as much as several files.
+
+    They are copied as they come: each may be a view of a whole piece of the archive, which must not wait with it.
+    """
+    waiting = bytearray()
     for piece in pieces:
-        waiting.append(piece)
-        size += len(piece)
-        if size >= _BATCH:
-            yield piece if len(waiting) == 1 else b"".join(waiting)
-            waiting, size = [], 0
+        if not waiting and len(piece) >= _BATCH:
+            yield piece
+            continue
+        waiting += piece
+        if len(waiting) >= _BATCH:
+            yield memoryview(waiting)
+            waiting = bytearray()
     if waiting:
-        yield b"".join(waiting)
+        yield memoryview(waiting)
 
 
 def _path(member: RawMember) -> bytes:

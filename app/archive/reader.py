@@ -145,8 +145,8 @@ class TarReader:
         while self._at == len(self._piece):
             piece = next(self._pieces, None)
             if piece is None:
-                where = f" in {readable(self._last)}" if self._left else ""
-                raise ArchiveError(Code.ARCHIVE_TRUNCATED, f"The tar stream ends too early{where}.")
+                where = f"{'in' if self._left else 'after'} {readable(self._last) or 'its beginning'}"
+                raise ArchiveError(Code.ARCHIVE_TRUNCATED, f"The tar stream ends too early {where}.")
             self._before += len(self._piece)
             self._piece, self._at = piece, 0
         start, self._at = self._at, min(self._at + limit, len(self._piece))

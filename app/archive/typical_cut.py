@@ -17,13 +17,13 @@ _ONLY_TIME = re.compile(rb"[1-9][0-9]? mtime=([0-9]{1,11})(?:\.[0-9]+)?\n\0*")
 
 @dataclass(slots=True)
 class CutFiles:
-    """Hold files with their new headers, as `pieces` of a tar stream; `last` is the whole name of the last one.
+    """Hold files with their new headers, as a `stretch` of a tar stream; `last` is the whole name of the last one.
 
     `after` is the offset behind them in the buffer that they were cut out of.
     """
 
     after: int
-    pieces: list[memoryview] = field(default_factory=list)
+    stretch: memoryview = field(default_factory=lambda: memoryview(b""))
     last: bytes = b""
     files: int = 0
     bytes: int = 0
@@ -38,34 +38,41 @@ def cut_typical(
     name in two fields, or is not wanted; so is one with an extended header that the dialect does not let pass (or that
     says something which the file's own header doesn't).
     """
-    cut = CutFiles(at)
-    view, end = memoryview(buffer), len(buffer)
-    changed: memoryview | None = None
-    start = at
+    view, end, size, last = memoryview(buffer), len(buffer), 0, b""
+    kept: list[memoryview] = []
+    heads: list[tuple[int, bytes, int]] = []
+    # what lies between an offset in the buffer and the same one in the stretch
+    start = off = at
     while (file := typical_file(buffer, at)) is not None:
-        path, own = file.path, file.own
-        after = file.data + file.size + (-file.size % BLOCK)
+        own, data, length, path, checksum, _ = file
+        after = data + length + (-length % BLOCK)
         if after > end or not path.startswith(volume) or b".." in path or buffer[own + 345]:
             break
         if (own != at and not _passes(buffer, at, own, dialect)) or not (is_wanted is None or is_wanted(path)):
             break
-        if changed is None:
-            changed = memoryview(bytearray(view))
         if own != at and dialect is Dialect.GNU:
-            cut.pieces.append(changed[start:at])
-            start = own
+            kept.append(view[start:at])
+            start, off = own, off + own - at
         name = b"./" + path[len(volume) :]
         old = buffer[own : own + NAME_FIELD]
-        checksum = file.checksum + (adler32(name, 0) & 0xFFFF) - (adler32(old, 0) & 0xFFFF)
-        changed[own : own + NAME_FIELD] = name.ljust(NAME_FIELD, b"\0")
-        changed[own + 148 : own + 156] = b"%06o\0 " % checksum
-        cut.files += 1
-        cut.bytes += file.size
-        cut.last, at = path, after
-    if changed is not None:
-        cut.pieces.append(changed[start:at])
-        cut.after = at
-    return cut
+        checksum += (adler32(name, 0) & 0xFFFF) - (adler32(old, 0) & 0xFFFF)
+        heads.append((own - off, name, checksum))
+        size += length
+        last, at = path, after
+    kept.append(view[start:at])
+    return CutFiles(at, _renamed(kept, heads), last, len(heads), size)
+
+
+def _renamed(kept: list[memoryview], heads: list[tuple[int, bytes, int]]) -> memoryview:
+    """Copy what is kept, and write into each header, at its offset, a name and the checksum that goes with it.
+
+    No more than that is copied: a buffer may hold thousands of such stretches.
+    """
+    stretch = bytearray().join(kept)
+    for at, name, checksum in heads:
+        stretch[at : at + NAME_FIELD] = name.ljust(NAME_FIELD, b"\0")
+        stretch[at + 148 : at + 156] = b"%06o\0 " % checksum
+    return memoryview(stretch)
 
 
 def _passes(buffer: bytes, at: int, own: int, dialect: Dialect) -> bool:

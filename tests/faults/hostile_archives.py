@@ -124,6 +124,12 @@ def with_records(name: str, content: bytes, **records: str) -> tuple[tarfile.Tar
     return info, content
 
 
+def with_target_in_record(link: tarfile.TarInfo, target: str) -> tarfile.TarInfo:
+    """Give a link a PAX record with another target than its own header has."""
+    link.pax_headers = {"linkpath": target}
+    return link
+
+
 def encrypted(plain: bytes) -> bytes:
     """Encrypt a .tar.gz as the service would."""
     envelope, data_key = new_envelope(PASSPHRASE, scrypt_n=1024)
@@ -186,8 +192,23 @@ CRAFTED = {
     "a record that renames the next": Crafted(
         [with_records("data/good", b"x", path="../../evil")], HOSTILE, r"\.\./evil"
     ),
-    "a record that turns a link outwards": Crafted(
+    "a record that makes a name absolute": Crafted(
         [with_records("data/good", b"x", path="/etc/evil")], HOSTILE, "/etc/evil"
+    ),
+    "a record that turns a link outwards": Crafted(
+        [with_target_in_record(special("data/door", tarfile.SYMTYPE, "vault"), "../../evil")],
+        HOSTILE,
+        r"data/door is a link to \.\./\.\./evil",
+    ),
+    "a record that turns a link to an absolute path": Crafted(
+        [with_target_in_record(special("data/door", tarfile.SYMTYPE, "vault"), "/etc")],
+        HOSTILE,
+        "data/door is a link to /etc",
+    ),
+    "a record that turns a hard link outwards": Crafted(
+        [with_target_in_record(special("data/twin", tarfile.LNKTYPE, "data/vault/vault.key"), "../../etc/passwd")],
+        HOSTILE,
+        "data/twin leaves its tree",
     ),
     "a part of a name that no disk takes": Crafted([member("data/" + "x" * 256)], HOSTILE, "data/x"),
     "a sparse map beyond the file's size": Crafted(

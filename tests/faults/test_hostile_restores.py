@@ -25,6 +25,8 @@ from tests.support.trees import describe, differences
 
 CUT = {"archive_truncated"}
 BROKEN = {"archive_damaged", "archive_truncated", "archive_foreign", "archive_hostile"}
+# how far it was read, or the member that stands before the damage
+PLACE = r"byte \d+, and \d+ bytes of its tar stream|tar stream is malformed after \S"
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +58,14 @@ PARTS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_bit_that_turned_over(ground: Ground, part: float) -> None:
-    ground.refuse(flipped_content(ground.plain, int(len(ground.plain) * part)), BROKEN)
+    says = PLACE if part else "first two bytes"
+    ground.refuse(flipped_content(ground.plain, int(len(ground.plain) * part)), BROKEN, says)
 
 
 @pytest.mark.parametrize("behind", [8, 4])
 def test_a_bit_that_turned_over_in_the_checksum_or_the_length(ground: Ground, behind: int) -> None:
-    ground.refuse(flipped(ground.plain, len(ground.plain) - behind), {"archive_damaged"})
+    says = f"up to byte {len(ground.plain)}, and [1-9][0-9]* bytes of its tar stream"
+    ground.refuse(flipped(ground.plain, len(ground.plain) - behind), {"archive_damaged"}, says)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -92,13 +96,20 @@ def test_a_bit_that_turned_over_in_the_first_line(ground: Ground, word: bytes, b
 
 @pytest.mark.parametrize("keep", [0, 1, 9, 10, 100, 0.3, 0.6, -9, -8, -1])
 def test_an_archive_that_is_cut(ground: Ground, keep: float) -> None:
-    ground.refuse(cut(ground.plain, keep), CUT | ({"archive_foreign"} if keep in {0, 1} else set()))
+    data = cut(ground.plain, keep)
+    says = rf"ends at byte {len(data)}, and \d+ bytes of its tar stream" if data else "before its first byte"
+    ground.refuse(data, CUT, says)
 
 
 @pytest.mark.parametrize("keep", [0, 20, 0.3, 0.6, -1, -2])
 def test_an_encrypted_archive_that_is_cut(ground: Ground, keep: float) -> None:
-    codes = {"archive_foreign"} if keep in {0, 20} else CUT
-    ground.refuse(cut(ground.locked, keep), codes, passphrase=PASSPHRASE)
+    data = cut(ground.locked, keep)
+    if keep in {0, 20}:
+        codes, says = {"archive_foreign"}, "does not begin"
+    else:
+        last = data.count(b"\n") - 1
+        codes, says = CUT, f"in the middle of chunk {last}"
+    ground.refuse(data, codes, says, passphrase=PASSPHRASE)
 
 
 def test_an_encrypted_archive_that_is_cut_between_two_chunks(ground: Ground) -> None:
@@ -141,7 +152,7 @@ def test_chunks_that_are_not_in_their_places(ground: Ground, change: Callable[[G
 
 
 def test_something_behind_the_end(ground: Ground) -> None:
-    ground.refuse(ground.plain + b"more", BROKEN)
+    ground.refuse(ground.plain + b"more", BROKEN, f"byte {len(ground.plain) + 4}, and")
 
 
 @pytest.mark.parametrize(

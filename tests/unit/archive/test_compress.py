@@ -17,6 +17,7 @@ from tests.unit.archive.support import Output
 MIB = 1 << 20
 CONTENT = Random(1).randbytes(5000) + b"text " * 20_000 + bytes(50_000)
 PACKED = gzip.compress(CONTENT, mtime=0)
+LARGE = gzip.compress(Random(2).randbytes(5 * MIB), 0, mtime=0)
 
 
 def packed(content: bytes, piece: int = MIB, level: int = 1) -> bytes:
@@ -32,10 +33,17 @@ def in_pieces(data: bytes, size: int) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
+def refusal(data: bytes, size: int = MIB) -> tuple[ArchiveError, int]:
+    """Give how a stream is refused, and how much had come out of it by then."""
+    out = 0
+    with pytest.raises(ArchiveError) as caught:  # noqa: PT012 - what came out is counted up to the error
+        for plain in gunzip(in_pieces(data, size)):
+            out += len(plain)
+    return caught.value, out
+
+
 def code_of(data: bytes, size: int = MIB) -> Code:
-    with pytest.raises(ArchiveError) as caught:
-        list(gunzip(in_pieces(data, size)))
-    return caught.value.code
+    return refusal(data, size)[0].code
 
 
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
@@ -88,6 +96,36 @@ def test_a_flipped_bit_in_content_or_checksum_is_damage() -> None:
 @pytest.mark.parametrize("data", [b"x", b"\x1fx", b"\x1f\x8a", b"PK\3\4", b"{}\n", b"\0" * 512], ids=repr)
 def test_what_is_no_gzip_is_foreign(data: bytes) -> None:
     assert code_of(data) == Code.ARCHIVE_FOREIGN
+
+
+@pytest.mark.parametrize("size", [1000, MIB])
+@pytest.mark.parametrize("keep", [1, 10, 3 * MIB, -9, -1])
+def test_a_cut_is_told_by_its_place(keep: int, size: int) -> None:
+    data = LARGE[:keep]
+    error, out = refusal(data, size)
+
+    assert (out > 0) == (len(data) >= 3 * MIB)
+    assert f"it ends at byte {len(data)}, and {out} bytes of its tar stream" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("at", "bit", "more"),
+    [(4 * MIB, 1, b""), (-8, 1, b""), (-4, 1, b""), (0, 0, b"\0" * 8)],
+    ids=["contents", "checksum", "length", "something behind"],
+)
+def test_damage_is_told_by_how_far_it_was_read(at: int, bit: int, more: bytes) -> None:
+    data = bytearray(LARGE + more)
+    data[at] ^= bit
+    error, out = refusal(bytes(data))
+
+    assert error.code == Code.ARCHIVE_DAMAGED
+    assert out > 3 * MIB
+    assert f"read up to byte {len(data)}, and {out} bytes of its tar stream" in str(error)
+
+
+@pytest.mark.parametrize(("data", "says"), [(b"", "before its first byte"), (b"PK\3\4", "first two bytes")])
+def test_what_has_no_beginning_is_told_by_that(data: bytes, says: str) -> None:
+    assert says in str(refusal(data)[0])
 
 
 def test_a_header_without_an_end_is_damage() -> None:

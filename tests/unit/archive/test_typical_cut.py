@@ -20,7 +20,7 @@ EMPTY = block(INSIDE + b"empty")
 
 
 def taken(cut: CutFiles) -> bytes:
-    return b"".join(cut.pieces)
+    return bytes(cut.stretch)
 
 
 @pytest.mark.parametrize("dialect", list(Dialect))
@@ -73,7 +73,7 @@ def test_what_is_unusual_does_not(raw: bytes, dialect: Dialect) -> None:
     assert (cut.files, cut.after, cut.last) == (1, len(EMPTY), INSIDE + b"empty")
     assert taken(cut) == headers.encode(Member(b"./empty"))
     nothing = cut_typical(raw, 0, INSIDE, dialect)
-    assert (nothing.files, nothing.after, nothing.pieces) == (0, 0, [])
+    assert (nothing.files, nothing.after, taken(nothing)) == (0, 0, b"")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,15 @@ def test_a_record_that_says_more_than_the_header_is_not_dropped(records: dict[by
 
     assert cut_typical(raw, 0, INSIDE, Dialect.GNU).files == 0
     assert cut_typical(raw, 0, INSIDE, Dialect.PAX).files == 1
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_no_more_of_the_buffer_is_copied_than_what_is_cut(dialect: Dialect) -> None:
+    buffer = bytes(1 << 20) + TYPICAL + EMPTY + bytes(1 << 20)
+    stretch = cut_typical(buffer, 1 << 20, INSIDE, dialect).stretch
+
+    assert len(stretch) >= len(OWN + CONTENTS + EMPTY)
+    assert memoryview(stretch.obj).nbytes == len(stretch)
 
 
 def test_what_is_not_wanted_ends_it() -> None:

@@ -179,7 +179,10 @@ def test_what_a_cell_s_own_backup_makes_passes_as_foreign(tree: Path, small: Bui
 
 
 def test_a_foreign_archive_without_its_end_is_truncated() -> None:
-    assert refusal(gzip.compress(file_member(b"a", b"1"))).code == Code.ARCHIVE_TRUNCATED
+    missing = refusal(gzip.compress(file_member(b"a", b"1")))
+    assert (missing.code, str(missing)) == (Code.ARCHIVE_TRUNCATED, "The tar stream ends too early after a.")
+    assert str(refusal(gzip.compress(file_member(b"a", b"1")[:-512]))) == "The tar stream ends too early in a."
+    assert str(refusal(gzip.compress(block()[:-1]))) == "The tar stream ends too early after its beginning."
     assert refusal(gzip.compress(file_member(b"a", b"1") + bytes(512))).code == Code.ARCHIVE_TRUNCATED
     assert refusal(gzip.compress(file_member(b"a", b"1") + bytes(512) + block())).code == Code.ARCHIVE_DAMAGED
     assert refusal(gzip.compress(file_member(b"a", b"1") + END_OF_ARCHIVE + b"x")).code == Code.ARCHIVE_DAMAGED
