@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from app.archive.parts import PartOutcome
-from app.engine.memory import MemoryVolume
+from app.engine.memory import MemoryContainer, MemoryVolume
 from app.errors import Code
 from app.jobs.records import Job, JobState
-from tests.faults.house import House, add_service, part, tar_of
+from tests.faults.house import House, add_service, part, tar_of, write
 from tests.faults.restoring import MAIL, NEWER_MAIL, SITE, files_of, furnish, restored, result_of, volume
 
 HOME = "com.docker.compose.project.working_dir"
@@ -126,6 +126,18 @@ async def test_a_manifest_that_comes_back_has_its_containers(house: House) -> No
     job = await restored(house)
     assert job.state is JobState.SUCCEEDED, job.error
     assert files_of(volume(house, "site").tar) == SITE
+
+
+async def test_a_manifest_in_another_folder_is_none(house: House) -> None:
+    furnish(house)
+    house.machines["cell-lists"] = MemoryContainer({"/srv": MemoryVolume(tar_of(SITE))})
+    house.machines["cell-lists"].labels = {"cell-backup.volumes": "/srv"}
+    write(house.root / "data/kept/data/services/lists/manifest.json", b"{}")
+    assert (await house.back_up()).state is JobState.SUCCEEDED
+    house.machines["cell-lists"].labels = {}
+    lists = part(await restored(house), "lists/srv")
+    assert lists.error is not None
+    assert (lists.outcome, lists.error.code) == (PartOutcome.FAILED, Code.UNKNOWN_SERVICE)
 
 
 @pytest.mark.parametrize(("container", "outcome"), [("cell-postbox", "succeeded"), ("cell-site", "failed")])

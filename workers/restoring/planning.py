@@ -60,7 +60,8 @@ def _returning(staging: Staging, components: ComponentChoice) -> dict[str, Servi
     found: dict[str, Service | None] = {}
     for path, entry in staging.tree.entries.items():
         manifest = PurePosixPath(path)
-        if manifest.match(f"{FOLDER}/*/manifest.json") and entry.component in components.names:
+        is_one = manifest.name == "manifest.json" and manifest.parent.parent == PurePosixPath(FOLDER)
+        if is_one and entry.component in components.names:
             staged = staging.staged_file(path) if entry.sort is Sort.FILE else None
             service_id = manifest.parent.name
             found[service_id] = None if staged is None else _service_in(staged, service_id)
